@@ -1,0 +1,58 @@
+"""The fixtures of the catalogue: the device that a case runs on, and seeded random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run without the plugin: the options, the guard and the summary are its."""
+    if not config.pluginmanager.hasplugin("pitfalls"):
+        raise pytest.UsageError(
+            "the torch-pitfalls plugin is not active: install the suite (pip install -e .) and drop -p no:pitfalls"
+        )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Name the torch that is examined, and the devices that it will be examined on."""
+    from pitfalls import __version__
+    from pitfalls.harness import devices, environment
+
+    # Only a run that is about to use CUDA anyway may initialise it.
+    facts = environment.facts(with_gpu=not config.option.collectonly and "cuda" in devices.kinds(config))
+    gpus = ", ".join(facts["gpus"]) or "no GPU"
+    return [
+        f"torch-pitfalls {__version__}: {environment.torch_line(facts)}, {gpus}",
+        f"numpy {facts['numpy']}, python {facts['python']}, devices: {', '.join(devices.asked_for(config))}",
+    ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test that takes ``device`` a case for each device asked for with ``--device``."""
+    if "device" in metafunc.fixturenames:
+        from pitfalls.harness.devices import cases
+
+        metafunc.parametrize("device", cases(metafunc), indirect=True, ids=str)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device of this case; the case is skipped, and says why, where the device is absent."""
+    from pitfalls.harness.devices import absent
+
+    reason = absent(request.param)
+    if reason:
+        pytest.skip(reason)
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def seeded() -> Iterator[None]:
+    """Random numbers from seed 0, for a pin that draws some; the generators are put back afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
+        torch.manual_seed(0)
+        yield

@@ -1,0 +1,1 @@
+"""Pitfalls of autograd: what is recorded, where gradients go, and when the graph is gone."""

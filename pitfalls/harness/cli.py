@@ -1,0 +1,229 @@
+"""``python -m pitfalls``: what changes between two torches, from records or from real installs."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pitfalls import __version__
+from pitfalls.harness import compare, known, record, report, usage, verdict
+
+EXIT_CODES = "exit codes: 0 nothing that counts changed, 10 something did, 11 no verdict could be reached, 2 bad usage"
+
+
+def progress(line: str) -> None:
+    """Tell the person at the terminal what is going on, apart from the result."""
+    print(f"pitfalls: {line}", file=sys.stderr, flush=True)
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: {example}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a self-contained page")
+    parser.add_argument(
+        "--code", type=Path, action="append", default=[], metavar="PATH", help="rank what this code uses first"
+    )
+    parser.add_argument(
+        "--known", type=Path, metavar="FILE", help="accepted changes (default: pitfalls.toml, pyproject.toml)"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=[kind.name for kind in sorted(compare.Kind, reverse=True)],
+        default=compare.Kind.behaviour.name,
+        help="the mildest change that counts (default: %(default)s)",
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", action="append", default=[], metavar="NAME", help="as for pytest --device; repeatable"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    main = argparse.ArgumentParser(prog="torch-pitfalls", description=__doc__, allow_abbrev=False)
+    main.add_argument("--version", action="version", version=f"torch-pitfalls {__version__}")
+    verbs = main.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    diff = _verb(
+        verbs, "diff", "Compare two records, without torch.", "torch-pitfalls diff 2.8 2.13 --html report.html"
+    )
+    diff.add_argument("old", nargs="?", help="a record's file, or a release whose record comes with the suite")
+    diff.add_argument("new", nargs="?", help="likewise")
+    diff.add_argument("--to", metavar="RELEASE", help="run the suite here and compare with the record of this release")
+    _output_options(diff)
+    _run_options(diff)
+
+    pair = _verb(
+        verbs,
+        "compare",
+        "Run the suite under two interpreters.",
+        "torch-pitfalls compare old/bin/python new/bin/python",
+    )
+    pair.add_argument("old", metavar="OLD_PYTHON")
+    pair.add_argument("new", metavar="NEW_PYTHON")
+    _output_options(pair)
+    _run_options(pair)
+
+    upgrade = _verb(
+        verbs, "upgrade", "Try a torch before you install it.", "torch-pitfalls upgrade torch==2.15.0 --code src/"
+    )
+    upgrade.add_argument("requirement", help="the candidate, such as torch==2.15.0")
+    upgrade.add_argument("--from", dest="base", metavar="REQUIREMENT", help="compare with this torch, not with yours")
+    upgrade.add_argument("--python", default=sys.executable, help="interpreter for the throw-away environments")
+    upgrade.add_argument(
+        "--with", dest="extra", action="append", default=[], metavar="REQUIREMENT", help="install this too"
+    )
+    upgrade.add_argument("--index-url", help="package index")
+    _output_options(upgrade)
+    _run_options(upgrade)
+    return main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    from pitfalls.harness.runs import RunError
+
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return {"diff": _diff, "compare": _compare, "upgrade": _upgrade}[options.verb](options)
+    except (record.RecordError, known.KnownError, RunError) as error:
+        print(f"torch-pitfalls: {error}", file=sys.stderr)
+        return verdict.INCOMPLETE
+    except FileNotFoundError as error:
+        print(f"torch-pitfalls: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return verdict.INCOMPLETE
+    except KeyboardInterrupt:
+        print("torch-pitfalls: interrupted; nothing was left behind", file=sys.stderr)
+        return 130
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _diff(options: argparse.Namespace) -> int:
+    if options.to:
+        if options.new:
+            parser().error("diff takes two records, or --to with at most one")
+        from pitfalls.harness import runs
+
+        new = record.find(options.to)
+        if options.old:
+            old = record.find(options.old)
+        else:
+            progress("running the suite here")
+            with runs.suite_folder() as folder:
+                old = runs.record(sys.executable, folder, devices=options.device)
+        return _tell(compare.compare(old, new), options)
+    if not (options.old and options.new):
+        parser().error("diff takes two records, or --to RELEASE")
+    return _tell(compare.compare(record.find(options.old), record.find(options.new)), options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pitfalls.harness import runs
+
+    with runs.suite_folder() as folder:
+        return _sides(options, folder, options.old, options.new)
+
+
+def _sides(options: argparse.Namespace, folder: Path, old_python: str, new_python: str) -> int:
+    from pitfalls.harness import runs
+
+    progress(f"running the suite under {old_python}")
+    old = runs.record(old_python, folder, devices=options.device)
+    progress(f"torch {old.torch}: {len(old.cases)} cases; running them once more, to compare the suite with itself")
+    itself = compare.compare(old, runs.record(old_python, folder, devices=options.device))
+    progress(f"running the suite under {new_python}")
+    new = runs.record(new_python, folder, devices=options.device)
+    progress(f"torch {new.torch}: {len(new.cases)} cases")
+    found = compare.compare(old, new)
+    if itself.changes:
+        disagreeing = sorted({change.subject for change in itself.changes})
+        found.incomplete.append(
+            f"inconclusive: on the old side alone, the suite disagrees with itself: {', '.join(disagreeing)}"
+        )
+    elif found.changes:
+        progress("running the changed cases again")
+        flaky = runs.flaky(found, old_python=old_python, new_python=new_python, folder=folder)
+        found = compare.compare(old, new, flaky=flaky)
+    return _tell(found, options)
+
+
+def _upgrade(options: argparse.Namespace) -> int:
+    import importlib.metadata
+    from contextlib import ExitStack
+
+    from pitfalls.harness import environments, runs
+
+    own_numpy = None if options.base else importlib.metadata.version("numpy")
+    with ExitStack() as stack:
+        folder = stack.enter_context(runs.suite_folder())
+
+        def made(requirement: str) -> str:
+            return stack.enter_context(
+                environments.throw_away(
+                    requirement,
+                    python=options.python,
+                    numpy=environments.numpy_requirement(requirement, own_numpy),
+                    extra=options.extra,
+                    index_url=options.index_url,
+                    progress=progress,
+                )
+            )
+
+        old_python = made(options.base) if options.base else sys.executable
+        return _sides(options, folder, old_python, made(options.requirement))
+
+
+def _tell(found: compare.Comparison, options: argparse.Namespace) -> int:
+    if options.code:
+        usage.rank(found, options.code)
+    if not found.incomplete:
+        known.accept(found, known.load(options.known, Path.cwd()))
+    bar = compare.Kind[options.fail_on]
+    if options.html:
+        _write(options.html, report.page(found, bar))
+    text = (
+        report.as_json(found, bar)
+        if options.json
+        else report.markdown(found, bar)
+        if options.markdown
+        else report.terminal(found, bar)
+    )
+    print(text)
+    return report.status(found, bar)[1]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, suffix=".html") as file:
+            file.write(text)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise record.RecordError(f"{path} can't be written: {error.strerror}") from None

@@ -1,0 +1,60 @@
+"""What a run ran on: torch and everything beside it that can change an answer."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def facts(with_gpu: bool) -> dict[str, Any]:
+    """The environment of this process as plain JSON values.
+
+    Args:
+        with_gpu: also name the GPUs, which initialises CUDA where there is any.
+    """
+    import numpy as np
+    import torch
+
+    found: dict[str, Any] = {
+        "torch": str(torch.__version__),
+        "torch_git": torch.version.git_version,
+        "cuda": torch.version.cuda,
+        "hip": getattr(torch.version, "hip", None),
+        "cudnn": None,
+        "driver": None,
+        "gpus": [],
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "os": platform.system(),
+        "os_release": platform.release(),
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else None,
+        "threads": torch.get_num_threads(),
+        "environ": {
+            name: value for name, value in sorted(os.environ.items()) if name.startswith(("TORCH", "PYTORCH", "CUDA"))
+        },
+    }
+    if with_gpu and torch.cuda.is_available():
+        found["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        found["cudnn"] = torch.backends.cudnn.version()
+        found["driver"] = _driver()
+    return found
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, where the kernel tells it."""
+    try:
+        words = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return next((word for word in words if word.count(".") >= 1 and word[0].isdigit()), None)
+
+
+def torch_line(found: dict[str, Any]) -> str:
+    """One line that names torch, its source revision and its GPU platform."""
+    git = (found["torch_git"] or "")[:10]
+    gpu = f"CUDA {found['cuda']}" if found["cuda"] else f"ROCm {found['hip']}" if found["hip"] else "no CUDA"
+    return f"torch {found['torch']} (git {git or 'unknown'}, {gpu})"

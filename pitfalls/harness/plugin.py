@@ -1,0 +1,326 @@
+"""The pytest plugin: options, checks at collection, the guard around each case, the story of a failure, the summary.
+
+It is loaded in every pytest run of the environment that it is installed in. Until a module of the catalogue is
+collected it imports neither torch nor numpy and leaves the run alone; an option of the user's project that has the
+name of one of ours keeps its meaning, and ours is then spelled ``--pitfalls-...``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pitfalls.harness import devices, source
+from pitfalls.harness.marks import observed
+from pitfalls.harness.summary import Summary
+
+if TYPE_CHECKING:
+    pass
+
+CASE = pytest.StashKey["Case"]()
+STATE = pytest.StashKey["dict[str, Any]"]()
+NOTES = pytest.StashKey["Notes"]()
+SEEN = pytest.StashKey["dict[str, str]"]()
+
+MARKS = (
+    "since(release): this pin holds from that torch release on, as seen by running it",
+    "before(release): this pin holds in the torch releases before that one",
+    "on(*device_types): this pin is about these device types alone",
+    "slow: this pin needs more than a second",
+)
+
+
+#: The kinds of change, the worst first; `pitfalls.harness.compare.Kind` has their order.
+FAIL_ON = ("behaviour", "warning", "signature", "docs", "message")
+
+OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "device",
+        {
+            "action": "append",
+            "metavar": "NAME",
+            "help": "run the catalogue on this device (cpu, cuda, cuda:1, mps, xpu); repeatable; default: cpu and cuda",
+        },
+    ),
+    (
+        "require-device",
+        {
+            "action": "append",
+            "metavar": "NAME",
+            "default": [],
+            "help": "fail at once if this device is absent, rather than skip its cases",
+        },
+    ),
+    (
+        "record",
+        {
+            "type": Path,
+            "metavar": "FILE",
+            "help": "write what this run found to a JSON file, to be compared with another run's",
+        },
+    ),
+    (
+        "compare",
+        {
+            "type": Path,
+            "metavar": "FILE",
+            "help": "say what changed since the run that FILE records; exit code 10 if anything did, 11 if no verdict",
+        },
+    ),
+    (
+        "fail-on",
+        {
+            "choices": FAIL_ON,
+            "default": FAIL_ON[0],
+            "help": "with --compare: the mildest change that counts (default: %(default)s)",
+        },
+    ),
+    ("pitfalls-select", {"type": Path, "help": argparse.SUPPRESS}),
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, Any, Any]:
+    """Add our options once every plugin and conftest of the user's has added theirs."""
+    result = yield
+    group = parser.getgroup("torch-pitfalls", "torch-pitfalls: documented surprises of torch")
+    for name, settings in OPTIONS:
+        spelled = f"--{name}"
+        if _taken(parser, spelled):
+            spelled = f"--pitfalls-{name}"
+        group.addoption(spelled, dest=f"pitfalls_{name.removeprefix('pitfalls-').replace('-', '_')}", **settings)
+    return result
+
+
+def _taken(parser: pytest.Parser, option: str) -> bool:
+    """Whether a plugin or a conftest has an option of this name already."""
+    try:
+        _, unknown = parser.parse_known_and_unknown_args([f"{option}=x"])
+    except pytest.UsageError:  # known, and `x` does not suit it
+        return True
+    return f"{option}=x" not in unknown
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks and judge the options."""
+    for line in MARKS:
+        config.addinivalue_line("markers", line)
+    required = config.getoption("pitfalls_require_device", [])
+    for name in (config.getoption("pitfalls_device", None) or []) + required:
+        if not devices.KNOWN.fullmatch(name):
+            raise pytest.UsageError(f"unknown device {name!r}: it is one of cpu, cuda, mps, xpu, or one with an index")
+    for name in required:
+        if name not in devices.asked_for(config):
+            raise pytest.UsageError(f"--require-device {name} contradicts --device: {name} is not among its devices")
+    config.stash[SEEN] = {}
+    if not hasattr(config, "workerinput"):
+        for name in required:
+            if reason := devices.absent(name):
+                pytest.exit(f"--require-device {name}: {reason}", returncode=pytest.ExitCode.TESTS_FAILED)
+        config.pluginmanager.register(Summary(config), "pitfalls-summary")
+
+
+# Collection ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Make a breach of what a pitfall must be a collection error that names the class and says what is missing."""
+    report = yield
+    if report.outcome != "passed":
+        return report
+    if isinstance(collector, pytest.Class):
+        found = _class_breaches(collector, report.result)
+    elif isinstance(collector, pytest.Module):
+        found = _module_breaches(collector, report.result)
+    else:
+        return report
+    if found:
+        lines = "\n".join(f"{collector.nodeid}: {breach}" for breach in found)
+        return pytest.CollectReport(collector.nodeid, "failed", lines, [])
+    return report
+
+
+def _in_catalogue(path: Path) -> bool:
+    return source.PACKAGE in path.parents
+
+
+def _module_breaches(module: pytest.Module, collected: Sequence[pytest.Item | pytest.Collector]) -> list[str]:
+    inside = _in_catalogue(module.path)
+    classes = [node for node in collected if isinstance(node, pytest.Class)]
+    pinned = [name for name, value in vars(module.obj).items() if "__pitfall__" in getattr(value, "__dict__", {})]
+    if not inside and not pinned:
+        return []
+    hidden = set(pinned) - {node.name for node in classes}
+    found = [
+        f"{name} is hidden by a python_classes setting; run the catalogue with its own: -c, or from another folder"
+        for name in sorted(hidden)
+    ]
+    if inside:
+        found += [f"{node.name} stands outside a class" for node in collected if isinstance(node, pytest.Function)]
+    return found
+
+
+def _class_breaches(cls: pytest.Class, collected: Sequence[pytest.Item | pytest.Collector]) -> list[str]:
+    if "__pitfall__" not in vars(cls.obj) and not _in_catalogue(cls.path):
+        return []
+    import torch
+
+    from pitfalls.harness import checks, versions
+    from pitfalls.harness.case import bounds, case_of, unreadable_ids
+
+    version = str(torch.__version__)
+    applicable = versions.inapplicable(version, bounds(cls, "since"), bounds(cls, "before")) is None
+    found = checks.breaches(cls.obj, version, applicable)
+    if found:
+        return found
+    slug = vars(cls.obj)["__pitfall__"].slug
+    owner = cls.config.stash[SEEN].setdefault(slug, cls.nodeid)
+    if owner != cls.nodeid:
+        found.append(f"the slug {slug!r} is taken by {owner}")
+    items = [item for item in collected if isinstance(item, pytest.Function)]
+    tests = {name for name in vars(cls.obj) if name.startswith("test")}
+    found += [f"{name} was not collected" for name in sorted(tests - {item.originalname for item in items})]
+    for item in items:
+        found += [f"{item.name}: give {argument} ids that a reader understands" for argument in unreadable_ids(item)]
+        case = item.stash[CASE] = case_of(item, version)
+        if case.inapplicable:
+            item.add_marker(pytest.mark.skip(reason=case.inapplicable))
+        elif case.device and case.device not in devices.asked_for(item.config):
+            item.add_marker(pytest.mark.skip(reason=f"about {case.device}, which this run is not"))
+        # What a pin finds must not depend on the user's warning filters; warnings that escape it are counted instead.
+        item.add_marker(pytest.mark.filterwarnings("always"))
+    return found
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Under xdist the filters work in the workers: let the controller know."""
+    if items and hasattr(items[0].config, "workeroutput"):
+        items[0].config.workeroutput["pitfalls_filtered"] = True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only the cases whose keys a file lists: how changed cases are run once more."""
+    listed: Path | None = config.getoption("pitfalls_select", None)
+    if listed is not None:
+        wanted = set(listed.read_text(encoding="utf-8").splitlines())
+        kept = [item for item in items if CASE in item.stash and item.stash[CASE].key in wanted]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+# Each case ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Read the guarded state before anything of the case runs."""
+    if CASE in item.stash:
+        import torch
+
+        from pitfalls.harness import guard
+
+        reseeded = item.config.pluginmanager.hasplugin("randomly")
+        item.stash[STATE] = guard.read(ignored=guard.RESEEDED if reseeded else frozenset())
+        observed.clear()
+        # Warnings from torch's C++ side come once a process; a pin must find them whichever pins ran before it.
+        torch.set_warn_always(True)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Note what the pin expects and gets, for the record."""
+    if CASE not in item.stash or not recording(item.config):
+        return (yield)
+    from pitfalls.harness.recording import listening
+
+    with listening() as notes:
+        item.stash[NOTES] = notes
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a case that leaves torch's state, or the process's, other than it found it."""
+    try:
+        result = yield
+    finally:
+        state = item.stash.get(STATE, None)
+        if state is not None:
+            import torch
+
+            from pitfalls.harness import guard
+
+            torch.set_warn_always(state["warn-always"])
+            leaked = guard.leaks(state)
+    if state is not None and leaked:
+        pytest.fail(f"{item.stash[CASE].key} leaks " + "; ".join(leaked), pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach to a report what the summary needs, and to a failing one its story."""
+    report = yield
+    case = item.stash.get(CASE, None)
+    if case is None:
+        return report
+    # xdist carries plain attributes of a report from its workers to the one process that tells the story.
+    report.pitfall = {
+        "slug": case.slug,
+        "key": case.key,
+        "device": case.device,
+        "statement": case.statement,
+        "inapplicable": bool(case.inapplicable),
+        "problem": {"setup": "could not run", "call": "failed", "teardown": "leaked"}[report.when],
+    }
+    if recording(item.config):
+        report.pitfall["told"] = case.told
+        report.pitfall["found"] = _found(item, call)
+    if report.failed and call.excinfo is not None and call.when == "call":
+        import torch
+
+        from pitfalls.harness import story
+
+        text = story.tell(case, call.excinfo.exconly(tryshort=True), str(torch.__version__))
+        report.sections.append(("torch-pitfalls", text))
+    return report
+
+
+def recording(config: pytest.Config) -> bool:
+    """Whether this run is to be recorded or compared, so that its cases note more than their outcome."""
+    return bool(config.getoption("pitfalls_record", None) or config.getoption("pitfalls_compare", None))
+
+
+def _found(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Any]:
+    """What a case found out in the phase that ended, as it goes into a record."""
+    from pitfalls.harness.record import plain, stable
+
+    if call.when != "call":
+        return (
+            {"detail": stable(call.excinfo.exconly(tryshort=True))} if call.excinfo and call.when == "teardown" else {}
+        )
+    found: dict[str, Any] = {}
+    if observed:
+        found["observed"] = {name: plain(value) for name, value in sorted(observed.items())}
+    if NOTES in item.stash:
+        found |= item.stash[NOTES].as_json()
+    if call.excinfo is not None:
+        text = call.excinfo.exconly(tryshort=True)
+        found["detail"] = stable(text)
+        if text.startswith("Failed: DID NOT RAISE"):
+            found["how"] = "no longer raises"
+        elif text.startswith("Failed: DID NOT WARN"):
+            found["how"] = "no longer warns as documented"
+        elif not call.excinfo.errisinstance(AssertionError):
+            found["how"] = "now raises"
+    return found

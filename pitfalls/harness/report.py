@@ -1,0 +1,167 @@
+"""A comparison as text for a terminal, as Markdown, as JSON and as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from typing import Any
+
+from pitfalls.harness import verdict
+from pitfalls.harness.compare import Change, Comparison, Kind
+from pitfalls.harness.links import link
+
+#: How many cases of one change a text shows before it only counts the others.
+SHOWN = 3
+#: What separates the changes that the user's code may meet from the others.
+WIDTH = 110
+
+
+def status(comparison: Comparison, bar: Kind) -> tuple[str, int]:
+    """The verdict in a line, and its exit code."""
+    sides = f"torch {comparison.old.torch} and torch {comparison.new.torch}"
+    if comparison.incomplete:
+        return f"no verdict on {sides}: " + "; ".join(comparison.incomplete), verdict.INCOMPLETE
+    counted = comparison.at_or_above(bar)
+    if counted:
+        kinds = ", ".join(
+            f"{number} {kind.name}"
+            for kind in sorted(Kind, reverse=True)
+            if (number := sum(change.kind == kind for change in counted))
+        )
+        return f"{len(counted)} changes between {sides}: {kinds}", verdict.CHANGED
+    if comparison.changes:
+        return (
+            f"nothing that counts changed between {sides}; {len(comparison.changes)} below the bar",
+            verdict.UNCHANGED,
+        )
+    return f"nothing changed between {sides}", verdict.UNCHANGED
+
+
+def terminal(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
+    """The comparison as plain text, the worst first."""
+    lines = [status(comparison, bar)[0], *comparison.beside_torch]
+    unused = [change for change in comparison.changes if not _relevant(change, comparison)]
+    for change in comparison.changes:
+        if change not in unused:
+            lines += ["", *_entry(change, comparison)]
+    if unused:
+        lines += ["", f"not used in {comparison.code}: {len(unused)} changes"]
+        lines += [f"  {change.kind.name}: {change.subject} {change.what}" for change in unused]
+    lines += [f"passed over, because it does not parse: {name}" for name in comparison.unparsed]
+    if comparison.flaky:
+        lines += ["", f"flaky, not changed: {len(comparison.flaky)} cases disagree with themselves when run again"]
+        lines += [f"  {key}" for key in comparison.flaky]
+    for reason, keys in comparison.rest.items():
+        lines += ["", f"{reason}: {len(keys)} cases", *(f"  {key}" for key in keys[:SHOWN])]
+        if len(keys) > SHOWN:
+            lines.append(f"  and {len(keys) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def _relevant(change: Change, comparison: Comparison) -> bool:
+    return comparison.code is None or bool(change.used_at)
+
+
+def _entry(change: Change, comparison: Comparison) -> list[str]:
+    def wrapped(label: str, text: str) -> list[str]:
+        first, *others = textwrap.wrap(text, WIDTH - 12, break_long_words=False, break_on_hyphens=False) or [""]
+        return [f"  {label:<9} {first}", *(" " * 12 + line for line in others)]
+
+    state = f" (accepted: {change.accepted})" if change.accepted else ""
+    lines = [f"{change.kind.name}: {change.subject}: {change.what}{state}"]
+    lines += wrapped("pitfall" if "/" in change.differences[0].key else "API", change.statement)
+    for number, text in change.known.items():
+        lines += wrapped("known", f"{number}: {text}")
+    if change.explanation:
+        lines += wrapped("why, fix", change.explanation)
+    for shown in change.differences[:SHOWN]:
+        lines.append(f"  {shown.key}")
+        lines += wrapped("  before", shown.before) + wrapped("  after", shown.after)
+    if len(change.differences) > SHOWN:
+        lines.append(f"  and {len(change.differences) - SHOWN} more cases")
+    for place in change.used_at[:SHOWN]:
+        lines += wrapped("used at", place)
+    for name in change.docs:
+        lines += wrapped("docs", f"{name}  {link(name, comparison.new.torch)}")
+    return lines
+
+
+def as_json(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
+    """The comparison as JSON: verdict, changes, and the rest."""
+    said, code = status(comparison, bar)
+    content: dict[str, Any] = {
+        "verdict": said,
+        "exit_code": code,
+        "fail_on": bar.name,
+        "old": comparison.old.header,
+        "new": comparison.new.header,
+        "beside_torch": comparison.beside_torch,
+        "incomplete": comparison.incomplete,
+        "code": comparison.code,
+        "unparsed": comparison.unparsed,
+        "changes": [change.as_json() for change in comparison.changes],
+        "flaky": comparison.flaky,
+        "rest": comparison.rest,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def _cell(text: str) -> str:
+    """Text that stays text in a cell of a Markdown table, whatever it contains."""
+    escaped = html.escape(text, quote=False).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    for mark in "*_[]<>~":
+        escaped = escaped.replace(mark, f"\\{mark}")
+    return " ".join(escaped.split())
+
+
+def markdown(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
+    """The comparison as GitHub's Markdown, for a comment on a pull request or the summary of a step."""
+    said, _ = status(comparison, bar)
+    lines = [f"### torch-pitfalls: {_cell(said)}", ""]
+    lines += [f"> {_cell(line)}" for line in comparison.beside_torch]
+    if comparison.changes:
+        lines += ["", "| kind | what | pitfall or API | before | after | known |", "|---|---|---|---|---|---|"]
+    for change in comparison.changes:
+        shown = change.differences[0]
+        more = f" (and {len(change.differences) - 1} more cases)" if len(change.differences) > 1 else ""
+        known = "; ".join(f"{number}: {text}" for number, text in change.known.items())
+        known += f" accepted: {change.accepted}" if change.accepted else ""
+        cells = (
+            change.kind.name,
+            change.what,
+            f"{change.subject}: {change.statement}",
+            shown.before,
+            shown.after + more,
+        )
+        lines.append("| " + " | ".join(map(_cell, (*cells, known))) + " |")
+    for reason, keys in comparison.rest.items():
+        lines += ["", f"{_cell(reason)}: {len(keys)} cases"]
+    if comparison.flaky:
+        lines += ["", f"flaky, not changed: {', '.join(map(_cell, comparison.flaky))}"]
+    return "\n".join(lines) + "\n"
+
+
+def page(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
+    """The comparison as one HTML page that needs nothing else."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pitfalls.harness", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    said, code = status(comparison, bar)
+    devices = sorted(
+        {key.rpartition("@")[2] for c in comparison.changes for d in c.differences if "@" in (key := d.key)}
+    )
+    return environment.get_template("comparison.html").render(
+        comparison=comparison,
+        said=said,
+        code=code,
+        kinds=[kind.name for kind in sorted(Kind, reverse=True)],
+        areas=sorted({change.area for change in comparison.changes if change.area}),
+        devices=devices,
+        link=lambda name: link(name, comparison.new.torch),
+    )

@@ -1,0 +1,1 @@
+"""Pitfalls between torch and NumPy: what shares memory, what copies, what refuses."""

@@ -1,0 +1,1 @@
+"""Pitfalls of tensors themselves: creation, dtypes, shapes, views, in-place operations."""
