@@ -8,13 +8,15 @@ import textwrap
 from typing import Any
 
 from pitfalls.harness import verdict
-from pitfalls.harness.compare import Change, Comparison, Kind
+from pitfalls.harness.compare import Change, Comparison, Difference, Kind
 from pitfalls.harness.links import link
+from pitfalls.harness.words import plural
 
 #: How many cases of one change a text shows before it only counts the others.
 SHOWN = 3
-#: What separates the changes that the user's code may meet from the others.
 WIDTH = 110
+#: Kinds that a text tells in a sentence each: they are many between any two releases, and break nobody's program.
+BRIEF = (Kind.docs, Kind.message)
 
 
 def status(comparison: Comparison, bar: Kind) -> tuple[str, int]:
@@ -29,7 +31,7 @@ def status(comparison: Comparison, bar: Kind) -> tuple[str, int]:
             for kind in sorted(Kind, reverse=True)
             if (number := sum(change.kind == kind for change in counted))
         )
-        return f"{len(counted)} changes between {sides}: {kinds}", verdict.CHANGED
+        return f"{plural(len(counted), 'change')} between {sides}: {kinds}", verdict.CHANGED
     if comparison.changes:
         return (
             f"nothing that counts changed between {sides}; {len(comparison.changes)} below the bar",
@@ -44,19 +46,24 @@ def terminal(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
     unused = [change for change in comparison.changes if not _relevant(change, comparison)]
     for change in comparison.changes:
         if change not in unused:
-            lines += ["", *_entry(change, comparison)]
+            lines += [] if change.kind in BRIEF else [""]
+            lines += _entry(change, comparison)
     if unused:
-        lines += ["", f"not used in {comparison.code}: {len(unused)} changes"]
+        lines += ["", f"not used in {comparison.code}: {plural(len(unused), 'change')}"]
         lines += [f"  {change.kind.name}: {change.subject} {change.what}" for change in unused]
     lines += [f"passed over, because it does not parse: {name}" for name in comparison.unparsed]
     if comparison.flaky:
-        lines += ["", f"flaky, not changed: {len(comparison.flaky)} cases disagree with themselves when run again"]
+        lines += ["", f"flaky, not changed, because they disagree with themselves when run again:"]
         lines += [f"  {key}" for key in comparison.flaky]
     for reason, keys in comparison.rest.items():
-        lines += ["", f"{reason}: {len(keys)} cases", *(f"  {key}" for key in keys[:SHOWN])]
+        lines += ["", f"{reason}: {plural(len(keys), 'case')}", *(f"  {key}" for key in keys[:SHOWN])]
         if len(keys) > SHOWN:
             lines.append(f"  and {len(keys) - SHOWN} more")
     return "\n".join(lines)
+
+
+def _both(shown: Difference) -> str:
+    return f"before {shown.before!r}, after {shown.after!r}"
 
 
 def _relevant(change: Change, comparison: Comparison) -> bool:
@@ -68,6 +75,11 @@ def _entry(change: Change, comparison: Comparison) -> list[str]:
         first, *others = textwrap.wrap(text, WIDTH - 12, break_long_words=False, break_on_hyphens=False) or [""]
         return [f"  {label:<9} {first}", *(" " * 12 + line for line in others)]
 
+    if change.kind in BRIEF:
+        shown = change.differences[0]
+        more = f" (and {plural(len(change.differences) - 1, 'more case')})" if len(change.differences) > 1 else ""
+        text = f"{change.subject}: {change.what}: {shown.after if change.kind is Kind.docs else _both(shown)}{more}"
+        return textwrap.wrap(f"{change.kind.name}: {text}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     state = f" (accepted: {change.accepted})" if change.accepted else ""
     lines = [f"{change.kind.name}: {change.subject}: {change.what}{state}"]
     lines += wrapped("pitfall" if "/" in change.differences[0].key else "API", change.statement)
@@ -79,7 +91,7 @@ def _entry(change: Change, comparison: Comparison) -> list[str]:
         lines.append(f"  {shown.key}")
         lines += wrapped("  before", shown.before) + wrapped("  after", shown.after)
     if len(change.differences) > SHOWN:
-        lines.append(f"  and {len(change.differences) - SHOWN} more cases")
+        lines.append(f"  and {plural(len(change.differences) - SHOWN, 'more case')}")
     for place in change.used_at[:SHOWN]:
         lines += wrapped("used at", place)
     for name in change.docs:
@@ -124,7 +136,7 @@ def markdown(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
         lines += ["", "| kind | what | pitfall or API | before | after | known |", "|---|---|---|---|---|---|"]
     for change in comparison.changes:
         shown = change.differences[0]
-        more = f" (and {len(change.differences) - 1} more cases)" if len(change.differences) > 1 else ""
+        more = f" (and {plural(len(change.differences) - 1, 'more case')})" if len(change.differences) > 1 else ""
         known = "; ".join(f"{number}: {text}" for number, text in change.known.items())
         known += f" accepted: {change.accepted}" if change.accepted else ""
         cells = (
@@ -136,10 +148,20 @@ def markdown(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
         )
         lines.append("| " + " | ".join(map(_cell, (*cells, known))) + " |")
     for reason, keys in comparison.rest.items():
-        lines += ["", f"{_cell(reason)}: {len(keys)} cases"]
+        lines += ["", f"{_cell(reason)}: {plural(len(keys), 'case')}"]
     if comparison.flaky:
         lines += ["", f"flaky, not changed: {', '.join(map(_cell, comparison.flaky))}"]
     return "\n".join(lines) + "\n"
+
+
+def _marked_up(text: str) -> Any:
+    """Text with its `code` as code, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    pieces = (
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(pieces)
 
 
 def page(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
@@ -152,6 +174,7 @@ def page(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["marked_up"] = _marked_up
     said, code = status(comparison, bar)
     devices = sorted(
         {key.rpartition("@")[2] for c in comparison.changes for d in c.differences if "@" in (key := d.key)}
@@ -163,5 +186,6 @@ def page(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
         kinds=[kind.name for kind in sorted(Kind, reverse=True)],
         areas=sorted({change.area for change in comparison.changes if change.area}),
         devices=devices,
+        plural=plural,
         link=lambda name: link(name, comparison.new.torch),
     )

@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pitfalls.harness import source, verdict
+from pitfalls.harness.words import plural
 
 if TYPE_CHECKING:
     from pitfalls.harness.compare import Comparison
     from pitfalls.harness.record import Record
-
-
-def plural(number: int, noun: str) -> str:
-    """A number with its noun: ``1 case``, ``2 cases``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 class Summary:
