@@ -59,13 +59,14 @@ def _restore_rng(state: bytes) -> None:
 
 
 def _numpy_rng() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return (name, keys.tobytes(), *rest)
+    state = np.random.get_state(legacy=False)
+    inner: Any = state["state"]
+    return (inner["key"].tobytes(), inner["pos"], state["has_gauss"], state["gauss"])
 
 
 def _restore_numpy_rng(state: tuple[Any, ...]) -> None:
-    name, keys, *rest = state
-    np.random.set_state((name, np.frombuffer(keys, dtype=np.uint32), *rest))
+    keys, *rest = state
+    np.random.set_state(("MT19937", np.frombuffer(keys, dtype=np.uint32), *rest))
 
 
 def _autocast() -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _fill() -> bool | None:
 
 def _restore_fill(value: bool | None) -> None:
     if value is not None:
-        torch.utils.deterministic.fill_uninitialized_memory = value
+        vars(torch.utils)["deterministic"].fill_uninitialized_memory = value
 
 
 def _module_hooks() -> tuple[tuple[str, int], ...]:

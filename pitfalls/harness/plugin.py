@@ -19,12 +19,13 @@ from pitfalls.harness.marks import observed
 from pitfalls.harness.summary import Summary
 
 if TYPE_CHECKING:
-    pass
+    from pitfalls.harness.case import Case
+    from pitfalls.harness.recording import Notes
 
-CASE = pytest.StashKey["Case"]()
-STATE = pytest.StashKey["dict[str, Any]"]()
-NOTES = pytest.StashKey["Notes"]()
-SEEN = pytest.StashKey["dict[str, str]"]()
+CASE: pytest.StashKey[Case] = pytest.StashKey()
+STATE: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+NOTES: pytest.StashKey[Notes] = pytest.StashKey()
+SEEN: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
 MARKS = (
     "since(release): this pin holds from that torch release on, as seen by running it",
@@ -275,7 +276,7 @@ def pytest_runtest_makereport(
     if case is None:
         return report
     # xdist carries plain attributes of a report from its workers to the one process that tells the story.
-    report.pitfall = {
+    about: dict[str, Any] = {
         "slug": case.slug,
         "key": case.key,
         "device": case.device,
@@ -284,8 +285,8 @@ def pytest_runtest_makereport(
         "problem": {"setup": "could not run", "call": "failed", "teardown": "leaked"}[report.when],
     }
     if recording(item.config):
-        report.pitfall["told"] = case.told
-        report.pitfall["found"] = _found(item, call)
+        about |= {"told": case.told, "found": _found(item, call)}
+    report.pitfall = about  # type: ignore[attr-defined]
     if report.failed and call.excinfo is not None and call.when == "call":
         import torch
 

@@ -70,7 +70,7 @@ def listening() -> Generator[Notes, None, None]:
         found = warns(*args, **kwargs)
         return _Listening(found, warned) if hasattr(found, "__exit__") else found
 
-    pytest.raises, pytest.warns = listening_raises, listening_warns  # type: ignore[assignment]
+    pytest.raises, pytest.warns = listening_raises, listening_warns
     try:
         yield notes
     finally:

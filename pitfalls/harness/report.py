@@ -53,7 +53,7 @@ def terminal(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
         lines += [f"  {change.kind.name}: {change.subject} {change.what}" for change in unused]
     lines += [f"passed over, because it does not parse: {name}" for name in comparison.unparsed]
     if comparison.flaky:
-        lines += ["", f"flaky, not changed, because they disagree with themselves when run again:"]
+        lines += ["", "flaky, not changed, because they disagree with themselves when run again:"]
         lines += [f"  {key}" for key in comparison.flaky]
     for reason, keys in comparison.rest.items():
         lines += ["", f"{reason}: {plural(len(keys), 'case')}", *(f"  {key}" for key in keys[:SHOWN])]

@@ -135,7 +135,8 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
     owner = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
-    test = owner and next((n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == test_name), None)
+    tests = [n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == test_name] if owner else []
+    test = tests[0] if tests else None
     if owner is None or test is None:
         raise LookupError(f"{path.name} has no {class_name}.{test_name}")
 
@@ -146,7 +147,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
         if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list)
     }
     definitions = {name: node for node in tree.body for name in _defined(node) if node is not owner}
-    asked = [argument.arg for argument in test.args.args if argument.arg != "self"]
+    asked = [name for name in _asked(test) if name != "self"]
     used_fixtures = [name for name in asked if name in fixtures]
     needed: set[str] = set()
     fresh = _names(*test.body, *arguments.values()) | set(used_fixtures)
@@ -208,9 +209,13 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
     return "\n".join(sorted(set(imports))) + "\n\n\n" + text + "\n"
 
 
+def _asked(node: ast.FunctionDef) -> list[str]:
+    return [argument.arg for argument in node.args.args]
+
+
 def _yields(node: ast.AST) -> bool:
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in ast.walk(node))
 
 
 def _fixture_arguments(node: ast.FunctionDef, device: str | None) -> list[str]:
-    return [f"torch.device({device or 'cpu'!r})" for argument in node.args.args if argument.arg == "device"]
+    return [f"torch.device({device or 'cpu'!r})" for name in _asked(node) if name == "device"]

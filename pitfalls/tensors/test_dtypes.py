@@ -1,4 +1,6 @@
-"""The default dtype: who follows it, who takes its dtype from elsewhere, and the legacy class torch.Tensor."""
+"""Dtypes: the default one, where another comes from, what in-place writes keep, and the legacy class torch.Tensor."""
+
+import operator
 
 import numpy as np
 import pytest
@@ -198,3 +200,73 @@ class TestTensorClassIsNotTorchTensor:
         x = torch.tensor(data, device=device)
         assert x.tolist() == data
         assert not x.is_floating_point()
+
+
+@pitfall(
+    "inplace-keeps-the-dtype",
+    docs=["tensor_attributes#torch-dtype", ("torch.Tensor.copy_", "may be of a different data type")],
+    symptom="RuntimeError: result type Float can't be cast to the desired output type Long",
+    error="can't be cast to the desired output type",
+    priority=1,
+)
+class TestInplaceKeepsTheDtype:
+    """An in-place result keeps the dtype of its target; a result of a higher kind is refused.
+
+    Kinds rise from bool to integer to float to complex. Within a kind the result is narrowed without a word, and
+    assignment (``x[0] = 2.9``, ``copy_``, ``fill_``) casts even from float to integer. Rebind to let the dtype rise.
+    """
+
+    @pytest.mark.parametrize(
+        ("target", "write"),
+        [
+            pytest.param([1, 2], lambda x: x.add_(0.5), id="integers add_ float"),
+            pytest.param(
+                [1, 2], lambda x: x.mul_(torch.tensor([0.5, 0.5], device=x.device)), id="integers mul_ floats"
+            ),
+            pytest.param([1, 2], lambda x: x.div_(2), id="integers div_"),
+            pytest.param([1, 2], lambda x: operator.itruediv(x, 2), id="integers div="),
+            pytest.param([1, 2], lambda x: x.sqrt_(), id="integers sqrt_"),
+            pytest.param([1, 2], lambda x: x.exp_(), id="integers exp_"),
+            pytest.param([1, 2], lambda x: x.sigmoid_(), id="integers sigmoid_"),
+            pytest.param([True, False], lambda x: x.add_(1), id="booleans add_ integer"),
+            pytest.param([1.0, 2.0], lambda x: x.add_(1j), id="floats add_ complex"),
+        ],
+    )
+    def test_trap_a_higher_kind_is_refused(self, device, target, write):
+        x = torch.tensor(target, device=device)
+        with pytest.raises(RuntimeError, match=r"result type .* can't be cast to the desired output type"):
+            write(x)
+
+    def test_trap_within_a_kind_it_is_narrowed(self, device):
+        x = torch.tensor([1.0], device=device)
+        x += torch.tensor([2.0**-40], dtype=torch.float64, device=device)
+        assert x.dtype == torch.float32
+        assert x.tolist() == [1]
+
+    def test_trap_narrow_integers_wrap(self, device):
+        x = torch.tensor([200], dtype=torch.uint8, device=device)
+        x += torch.tensor([100], device=device)
+        assert x.tolist() == [44]
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            pytest.param(lambda x: operator.setitem(x, 0, 2.9), id="setitem"),
+            pytest.param(
+                lambda x: operator.setitem(x, 0, torch.tensor(2.9, device=x.device)), id="setitem of a tensor"
+            ),
+            pytest.param(lambda x: x.fill_(2.9), id="fill_"),
+            pytest.param(lambda x: x.copy_(torch.tensor([2.9], device=x.device)), id="copy_"),
+        ],
+    )
+    def test_trap_assignment_truncates(self, device, write):
+        x = torch.tensor([1], device=device)
+        write(x)
+        assert x.tolist() == [2]
+
+    @pytest.mark.parametrize(
+        "new",
+        [pytest.param(lambda x: x + 0.5, id="rebind"), pytest.param(lambda x: x.float().add_(0.5), id="convert first")],
+    )
+    def test_fix_rebind_or_convert_first(self, device, new):
+        assert new(torch.tensor([1, 2], device=device)).tolist() == [1.5, 2.5]

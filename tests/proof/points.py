@@ -1,0 +1,162 @@
+"""The calls of torch that a test makes, and the replacement of one of them by one that misbehaves."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from tests.proof.mutations import Mutation
+
+
+class Points(TorchFunctionMode):
+    """Sees each call of torch on the outermost level; mutates the one that is asked for.
+
+    ``torch.overrides.TorchFunctionMode`` sees factories, operators, methods and attributes of tensors; what it does not
+    see (functions without tensor arguments, methods of modules and optimizers, contexts) is wrapped, see `watched`.
+    """
+
+    def __init__(self, target: int | None = None, mutation: Mutation | None = None) -> None:
+        super().__init__()
+        self.target, self.mutation = target, mutation
+        self.seen: list[tuple[str, Any, BaseException | None]] = []
+        self.inside = 0
+        self.applied = False
+
+    def point(self, name: str, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+        """Pass a call on, or mutate it if it is the one."""
+        if self.inside:
+            return call()
+        index = len(self.seen)
+        self.seen.append((name, None, None))
+        self.inside += 1
+        try:
+            if index == self.target and self.mutation is not None:
+                self.applied = True
+                return self.mutation(call, args)
+            found = call()
+            if self.target is None:
+                self.seen[index] = (name, found, None)
+            return found
+        except BaseException as error:
+            if self.target is None:
+                self.seen[index] = (name, None, error)
+            raise
+        finally:
+            self.inside -= 1
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = resolve_name(func) or getattr(func, "__qualname__", repr(func))
+        return self.point(name, lambda: func(*args, **kwargs), (*args, *kwargs.values()))
+
+
+def _named(tree: ast.AST, scope: dict[str, Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Every ``torch.some.thing`` in a piece of source, as its owner, its last name and itself."""
+    for node in ast.walk(tree):
+        parts: list[str] = []
+        inner: Any = node
+        while isinstance(inner, ast.Attribute):
+            parts.insert(0, inner.attr)
+            inner = inner.value
+        if not parts or not isinstance(inner, ast.Name):
+            continue
+        owner = scope.get(inner.id)
+        if getattr(owner, "__name__", "").partition(".")[0] != "torch":
+            continue
+        try:
+            for part in parts[:-1]:
+                owner = getattr(owner, part)
+            yield owner, parts[-1], getattr(owner, parts[-1])
+        except AttributeError:
+            continue
+
+
+def _wrapped(points: Points, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return points.point(name, lambda: function(*args, **kwargs), (*args, *kwargs.values()))
+
+    return call
+
+
+#: Methods that are used without being spelled.
+UNSPELLED = {"__call__", "__iter__", "__len__", "__getitem__", "__next__", "__enter__"}
+#: What Python itself needs of a class.
+LEFT_ALONE = {"__init__", "__new__", "__class__", "__getattr__", "__setattr__", "__getattribute__", "__init_subclass__"}
+
+
+@dataclass
+class Targets:
+    """What a test uses of torch that the mode does not see: owner, name and routine of each."""
+
+    routines: list[tuple[Any, str, Any]] = field(default_factory=list)
+
+    def add_class(self, cls: type, spelled: set[str]) -> None:
+        """Add the methods of a class, and of its bases in torch, that the test's source spells."""
+        for base in cls.__mro__:
+            if not base.__module__.startswith("torch") or issubclass(base, (torch.Tensor, BaseException, torch.Size)):
+                continue
+            for name, member in vars(base).items():
+                if name in spelled and name not in LEFT_ALONE and inspect.isfunction(member):
+                    self.routines.append((base, name, member))
+
+
+def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
+    """What is to be wrapped for the time of a test, given its parameters."""
+    module = inspect.getmodule(test)
+    scope = {**vars(module), **arguments}
+    trees: list[ast.AST] = [ast.parse(textwrap.dedent(inspect.getsource(test)))]
+    trees += [
+        node
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, (ast.Assign, ast.FunctionDef, ast.AnnAssign)) or _helper_class(node)
+    ]
+    spelled = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | UNSPELLED
+    found = Targets()
+    for tree in trees:
+        for owner, name, value in _named(tree, scope):
+            if isinstance(value, type):
+                found.add_class(value, spelled)
+            elif inspect.isroutine(value) and inspect.ismodule(owner):
+                found.routines.append((owner, name, value))
+    for value in arguments.values():
+        if isinstance(value, type) and value.__module__.startswith("torch"):
+            found.add_class(value, spelled)
+    return found
+
+
+@contextmanager
+def watched(points: Points, found: Targets, arguments: dict[str, Any]) -> Iterator[None]:
+    """Wrap, for the time of a test, what it uses of torch and the mode does not see."""
+    with ExitStack() as stack:
+        done: set[tuple[int, str]] = set()
+        for owner, name, routine in found.routines:
+            if (id(owner), name) in done:
+                continue
+            done.add((id(owner), name))
+            wrapped = _wrapped(
+                points, f"{getattr(owner, '__module__', '')}.{owner.__name__}.{name}".lstrip("."), routine
+            )
+            had = name in vars(owner)
+            try:
+                setattr(owner, name, wrapped)
+            except (TypeError, AttributeError):
+                continue
+            stack.callback(setattr, owner, name, routine) if had else stack.callback(delattr, owner, name)
+        for name, value in list(arguments.items()):
+            if inspect.isroutine(value) and (getattr(value, "__module__", "") or "torch").startswith("torch"):
+                arguments[name] = _wrapped(points, getattr(value, "__name__", name), value)
+        yield
+
+
+def _helper_class(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and not node.name.startswith("Test")
