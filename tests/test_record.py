@@ -201,7 +201,7 @@ def test_a_record_survives_writing_and_reading(tmp_path):
         (json.dumps(sample(cases={})), "has been cut or edited"),
         (json.dumps({"schema": 1, "header": {}}), "is no whole record"),
         (json.dumps(sample(footer=None)), "is no whole record"),
-        ("\x00\xff", "is truncated or no JSON"),
+        ("\x00\xff", "can't be read"),
     ],
     ids=["empty", "truncated", "nested", "list", "schema", "cut", "parts", "footer", "bytes"],
 )

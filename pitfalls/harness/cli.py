@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -117,6 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return verdict.INCOMPLETE
+    except OSError as error:
+        print(f"torch-pitfalls: the output can't be written: {error.strerror}", file=sys.stderr)
+        # What is still buffered can't be written either, and must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return verdict.INCOMPLETE
     except KeyboardInterrupt:
         print("torch-pitfalls: interrupted; nothing was left behind", file=sys.stderr)
         return 130
@@ -216,7 +222,7 @@ def _tell(found: compare.Comparison, options: argparse.Namespace) -> int:
         if options.markdown
         else report.terminal(found, bar)
     )
-    print(text)
+    print(text, flush=True)
     return report.status(found, bar)[1]
 
 

@@ -49,8 +49,14 @@ def _change_directory(path: str) -> None:
     os.chdir(path)
 
 
+def _environ() -> dict[str, str]:
+    # pytest itself notes there which test runs.
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 def _restore_environ(environ: dict[str, str]) -> None:
-    os.environ.clear()
+    for name in _environ().keys() - environ.keys():
+        del os.environ[name]
     os.environ.update(environ)
 
 
@@ -221,7 +227,7 @@ GUARDED: dict[str, Item] = {
     "torch function modes": Item(lambda: len(torch.overrides._get_current_function_mode_stack())),
     "process group": Item(_process_group),
     "threads alive": Item(_live_threads),
-    "environment": Item(lambda: dict(os.environ), _restore_environ),
+    "environment": Item(_environ, _restore_environ),
     "working directory": Item(os.getcwd, _change_directory),
     "warning filters": Item(lambda: list(warnings.filters)),
     "garbage collector": Item(gc.isenabled, lambda v: gc.enable() if v else gc.disable()),
@@ -230,21 +236,35 @@ GUARDED: dict[str, Item] = {
 }
 
 
+#: What torch's own modules change as they are imported, which some of its functions do on their first call only.
+CHANGED_BY_IMPORTS = ("safe globals", "warning filters", "environment")
+LOADED = "modules of torch"
+
+
+def _loaded() -> int:
+    return sum(name.startswith("torch.") for name in sys.modules)
+
+
 #: What pytest-randomly sets anew before each phase of each test, for its own good reasons.
 RESEEDED = frozenset({"Python random state", "NumPy random state"})
 
 
 def read(ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The guarded state as it is now, by name, but for the names to be ignored."""
-    return {name: item.read() for name, item in GUARDED.items() if name not in ignored}
+    state = {name: item.read() for name, item in GUARDED.items() if name not in ignored}
+    state[LOADED] = _loaded()
+    return state
 
 
 def leaks(before: dict[str, Any]) -> list[str]:
     """What differs from ``before``, each as a phrase; differences are put back where torch has a way to."""
     found = []
-    for name in before:
+    imported = _loaded() > before[LOADED]
+    for name in (name for name in GUARDED if name in before):
         item = GUARDED[name]
         now = item.read()
+        if imported and name in CHANGED_BY_IMPORTS and _only_grew(before[name], now):
+            continue
         # CUDA state that could not be read before its initialisation is no leak.
         if now == before[name] or (before[name] is None and name.startswith(("CUDA", "validation"))):
             continue
@@ -252,6 +272,12 @@ def leaks(before: dict[str, Any]) -> list[str]:
         if item.restore is not None:
             item.restore(before[name])
     return found
+
+
+def _only_grew(old: Any, new: Any) -> bool:
+    if isinstance(old, dict):
+        return all(new.get(key) == value for key, value in old.items())
+    return all(entry in new for entry in old)
 
 
 def _difference(old: Any, new: Any) -> str:

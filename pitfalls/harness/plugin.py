@@ -195,8 +195,8 @@ def _class_breaches(cls: pytest.Class, collected: Sequence[pytest.Item | pytest.
             item.add_marker(pytest.mark.skip(reason=case.inapplicable))
         elif case.device and case.device not in devices.asked_for(item.config):
             item.add_marker(pytest.mark.skip(reason=f"about {case.device}, which this run is not"))
-        # What a pin finds must not depend on the user's warning filters; warnings that escape it are counted instead.
-        item.add_marker(pytest.mark.filterwarnings("always"))
+        # What a pin finds must not depend on the user's warning filters; a filter of its own still goes before ours.
+        item.add_marker(pytest.mark.filterwarnings("always"), append=False)
     return found
 
 

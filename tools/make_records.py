@@ -1,0 +1,123 @@
+"""Make the records that the suite ships: one for the last patch of each minor release of torch, from a real install.
+
+    python tools/make_records.py            # every release whose record is missing or out of date
+    python tools/make_records.py 2.13.0     # these alone, whether or not there is a record
+    python tools/make_records.py --check 2.13.0
+
+Each release gets a throw-away environment of its own (about 5 GB, removed again), runs the whole catalogue there on the
+CPU, and leaves `pitfalls/records/torch-RELEASE.json`. A record that would change in nothing but its date is left as it
+is. An interrupted run goes on where it stopped: a release whose record is of today's catalogue is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from contextlib import nullcontext
+from typing import Any
+
+from pitfalls.harness import environments, record, runs, source
+
+RELEASES = (
+    "2.0.1 2.1.2 2.2.2 2.3.1 2.4.1 2.5.1 2.6.0 2.7.1 2.8.0 2.9.1 2.10.0 2.11.0 2.12.1 2.13.0 2.14.1 2.15.0".split()  # noqa: SIM905
+)
+RECORDS = source.PACKAGE / "records"
+
+
+def comparable(content: dict[str, Any]) -> dict[str, Any]:
+    """A record without its header, which has the date and the machine in it."""
+    return {name: part for name, part in content.items() if name != "header"}
+
+
+def up_to_date(release: str) -> bool:
+    """Whether the record of a release was made with the catalogue as it is now."""
+    try:
+        found = record.find(release)
+    except record.RecordError:
+        return False
+    return found.complete and found.footer["catalogue"] == source.digest()
+
+
+def make(release: str, python: str, existing: str | None) -> dict[str, Any]:
+    """Run the catalogue on a release and return its record.
+
+    Args:
+        release: of torch.
+        python: interpreter to make the environment with.
+        existing: interpreter that has this torch already, or None to make an environment.
+
+    Raises:
+        RunError: if the environment can't be made or the suite does not run in it.
+    """
+    requirement = f"torch=={release}"
+    environment = (
+        nullcontext(existing)
+        if existing
+        else environments.throw_away(
+            requirement,
+            python=python,
+            numpy=environments.numpy_requirement(requirement, None),
+            extra=[],
+            index_url=None,
+            progress=print,
+        )
+    )
+    settings = {name: "" for name in os.environ if name.startswith(("TORCH", "PYTORCH", "CUDA"))}
+    with environment as interpreter, runs.suite_folder() as folder:
+        found = runs.record(interpreter, folder, devices=["cpu"], environ=settings)
+    header = {**found.header, "environment": {**found.header["environment"], "environ": {}}}
+    parts = (header, found.pitfalls, found.cases, found.apis, found.footer)
+    return {"schema": record.SCHEMA, **dict(zip(("header", "pitfalls", "cases", "apis", "footer"), parts, strict=True))}
+
+
+def main() -> int:
+    """Make or check the records that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("releases", nargs="*", metavar="RELEASE", help="default: all whose record is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a record would change")
+    parser.add_argument("--python", default=sys.executable, help="interpreter to make the environments with")
+    parser.add_argument("--use", action="append", default=[], metavar="RELEASE=PYTHON", help="run in this environment")
+    options = parser.parse_args()
+    existing = dict(pair.split("=", 1) for pair in options.use)
+    RECORDS.mkdir(exist_ok=True)
+    bad = 0
+    wanted = options.releases or [release for release in RELEASES if not up_to_date(release)]
+    for number, release in enumerate(wanted, start=1):
+        started = time.monotonic()
+        print(f"[{number}/{len(wanted)}] torch {release}", flush=True)
+        try:
+            content = make(release, options.python, existing.get(release))
+        except runs.RunError as error:
+            print(f"    {error}")
+            bad += 1
+            continue
+        path = RECORDS / f"torch-{release}.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in content["footer"]["outcomes"].items())
+        same = bool(before) and comparable(before) == comparable(content)
+        print(f"    {outcomes}; {'as before' if same else 'changed'}; {time.monotonic() - started:.0f} s", flush=True)
+        if not content["footer"]["complete"] or {"failed", "leaked", "could not run"} & set(
+            content["footer"]["outcomes"]
+        ):
+            print("    not every case holds, or not every case ran: the record is not kept")
+            bad += 1
+        elif options.check and not same:
+            bad += 1
+            for part in ("pitfalls", "cases", "apis", "footer"):
+                for key in sorted(before.get(part, {}).keys() | content[part].keys()):
+                    was, now = before.get(part, {}).get(key), content[part].get(key)
+                    if was != now:
+                        print(f"    {part} {key}:\n      committed {was}\n      now       {now}")
+        elif not options.check and not same:
+            record.write(path, content)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
