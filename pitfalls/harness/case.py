@@ -25,6 +25,7 @@ class Case:
     path: Path
     class_name: str
     indices: dict[str, int]
+    literals: dict[str, str]
     inapplicable: str | None
     told: dict[str, Any]
 
@@ -74,6 +75,7 @@ def case_of(item: pytest.Function, torch_version: str) -> Case:
     device: str | None = params.get("device")
     if device is not None:
         variant = variant.removeprefix(device).removeprefix("-")
+    indices = indices_of(item)
     return Case(
         pitfall=vars(item.cls)["__pitfall__"],
         test=item.originalname,
@@ -82,7 +84,8 @@ def case_of(item: pytest.Function, torch_version: str) -> Case:
         statement=statement(item.cls),
         path=item.path,
         class_name=item.cls.__name__,
-        indices=indices_of(item),
+        indices=indices,
+        literals={name: repr(value) for name, value in params.items() if name not in indices and name != "device"},
         inapplicable=versions.inapplicable(torch_version, bounds(item, "since"), bounds(item, "before")),
         told=told(item.cls, item.path),
     )

@@ -97,13 +97,16 @@ def _element(values: ast.expr, index: int) -> ast.expr:
     return element
 
 
-def _arguments(calls: list[ast.Call], indices: dict[str, int]) -> dict[str, ast.expr]:
+def _arguments(calls: list[ast.Call], indices: dict[str, int], definitions: dict[str, ast.stmt]) -> dict[str, ast.expr]:
     """The expression that each parametrized argument of a case has."""
     found: dict[str, ast.expr] = {}
     for call in calls:
         spelled = ast.literal_eval(call.args[0])
         names = [name.strip() for name in spelled.split(",")] if isinstance(spelled, str) else list(spelled)
-        element = _element(call.args[1], indices.get(names[0], 0))
+        values = call.args[1]
+        if isinstance(values, ast.Name) and isinstance(named := definitions.get(values.id), ast.Assign):
+            values = named.value if isinstance(named.value, (ast.List, ast.Tuple)) else values
+        element = _element(values, indices.get(names[0], 0))
         if len(names) == 1:
             found[names[0]] = element
         elif isinstance(element, (ast.Tuple, ast.List)) and len(element.elts) == len(names):
@@ -119,7 +122,14 @@ def _without_decorators(source: str, node: ast.FunctionDef | ast.ClassDef) -> st
     return "\n".join(line[node.col_offset :] if line[: node.col_offset].isspace() else line for line in lines)
 
 
-def script(path: Path, class_name: str, test_name: str, device: str | None, indices: dict[str, int]) -> str:
+def script(
+    path: Path,
+    class_name: str,
+    test_name: str,
+    device: str | None,
+    indices: dict[str, int],
+    literals: dict[str, str],
+) -> str:
     """One case of the catalogue as a stand-alone script: it needs torch and what the pin imports, but no pytest.
 
     Args:
@@ -128,6 +138,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
         test_name: the function in it.
         device: the device of the case, or None for a test that has none.
         indices: for each parametrized argument, which of its values the case has.
+        literals: for each parametrized fixture, the value that the case has, as Python spells it.
 
     Raises:
         LookupError: if the module has no such test.
@@ -140,13 +151,14 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
     if owner is None or test is None:
         raise LookupError(f"{path.name} has no {class_name}.{test_name}")
 
-    arguments = _arguments(_parametrizations(owner, test), indices)
     fixtures = {
         node.name: node
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list)
     }
-    definitions = {name: node for node in tree.body for name in _defined(node) if node is not owner}
+    body = [node for node in owner.body if isinstance(node, ast.Assign)]
+    definitions = {name: node for node in [*body, *tree.body] for name in _defined(node) if node is not owner}
+    arguments = _arguments(_parametrizations(owner, test), indices, definitions)
     asked = [name for name in _asked(test) if name != "self"]
     used_fixtures = [name for name in asked if name in fixtures]
     needed: set[str] = set()
@@ -157,7 +169,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
         fresh = _names(*found) - needed
 
     imports, parts = ["import torch"], []
-    for node in tree.body:
+    for node in [*tree.body, *body]:
         if node is owner or not _defined(node) & needed:
             continue
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -171,8 +183,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
             parts.append(ast.get_source_segment(source, node) or ast.unparse(node))
     if "observe" in needed:
         parts.insert(0, "def observe(**facts):\n    print(facts)")
-    body = _without_decorators(source, test)
-    body = re.sub(r"\(self(, )?", "(", body, count=1)
+    text = re.sub(r"\(self(, )?", "(", _without_decorators(source, test), count=1)
     call, entered = [], []
     for name in asked:
         if name == "device":
@@ -180,7 +191,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
         elif name in arguments:
             call.append(f"{name}={ast.unparse(ast.fix_missing_locations(arguments[name]))}")
         elif name in fixtures:
-            inner = ", ".join(_fixture_arguments(fixtures[name], device))
+            inner = ", ".join(_fixture_arguments(fixtures[name], device, literals.get(name)))
             if _yields(fixtures[name]):
                 entered.append(f"{name}({inner}) as {name}")
                 call.append(f"{name}={name}")
@@ -199,7 +210,7 @@ def script(path: Path, class_name: str, test_name: str, device: str | None, indi
     lines = [f"{test_name}({', '.join(call)})"]
     for context in reversed(entered):
         lines = [f"with {context}:"] + ["    " + line for line in lines]
-    text = "\n\n\n".join([*parts, body, "torch.set_warn_always(True)\n" + "\n".join(lines) + '\nprint("still holds")'])
+    text = "\n\n\n".join([*parts, text, "torch.set_warn_always(True)\n" + "\n".join(lines) + '\nprint("still holds")'])
     text = re.sub(rf"\bpytest\.({'|'.join(STAND_INS)})\(", r"\1(", text)
     used = [code.strip() for name, code in STAND_INS.items() if f"{name}(" in text]
     text = "\n\n\n".join([*used, text])
@@ -217,5 +228,13 @@ def _yields(node: ast.AST) -> bool:
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in ast.walk(node))
 
 
-def _fixture_arguments(node: ast.FunctionDef, device: str | None) -> list[str]:
-    return [f"torch.device({device or 'cpu'!r})" for name in _asked(node) if name == "device"]
+def _fixture_arguments(node: ast.FunctionDef, device: str | None, param: str | None) -> list[str]:
+    found = []
+    for name in _asked(node):
+        if name == "device":
+            found.append(f"torch.device({device or 'cpu'!r})")
+        elif name == "request":
+            found.append(f"types.SimpleNamespace(param={param})")
+        elif name == "monkeypatch":
+            found.append("pytest.MonkeyPatch()")
+    return found
