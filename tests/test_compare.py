@@ -319,3 +319,16 @@ def test_the_users_code_is_searched_for_an_api(tmp_path, api, lines):
     assert found.changes[0].used_at == [f"{tmp_path / 'train.py'}:{line}" for line in lines]
     assert [line.partition(":")[0] for line in found.unparsed] == [str(tmp_path / "broken.py")]
     assert ("not used in" in report.terminal(found)) == (not lines)
+
+
+def test_reworded_messages_are_told_once_with_all_whom_they_concern():
+    def raising(text):
+        return {**PASSED, "raised": [{"type": "E", "message": f"a long message {text} with an end to it"}]}
+
+    keys = [f"{slug}/test_trap_x@cpu" for slug in ("a", "b")]
+    old, new = (
+        made(cases={key: raising("old") for key in keys}),
+        made(cases={key: raising("quite new") for key in keys}),
+    )
+    line = "message: '... long message old with an ...' became '... long message quite new with an ...': a, b"
+    assert line in report.terminal(compare.compare(old, new)).splitlines()

@@ -9,7 +9,6 @@ from torch import nn
 
 from pitfalls import pitfall, since
 
-
 OUT_FUNCTIONS = [
     pytest.param(lambda w, out: torch.add(w, w, out=out), id="add"),
     pytest.param(lambda w, out: torch.sub(w, w, out=out), id="sub"),

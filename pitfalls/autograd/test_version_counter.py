@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from pitfalls import before, on, pitfall, since
+from pitfalls import before, pitfall, since
 
-# Operations whose derivative is computed from the result; `gives(w)` is taken at w = [0.25, 0.5, 0.75].
+# Operations whose derivative is computed from the result.
 SAVE_THE_RESULT = [
     pytest.param(torch.relu, id="relu"),
     pytest.param(torch.sigmoid, id="sigmoid"),
@@ -63,7 +63,7 @@ SAVE_NO_VALUE = [
 
 @pitfall(
     "saved-result-must-not-change",
-    docs=["autograd#in-place-correctness-checks", "notes/autograd#in-place-correctness-checks", "torch.relu"],
+    docs=["autograd#in-place-correctness-checks", "notes/autograd#in-place-correctness-checks"],
     symptom="backward fails because of x += residual after an activation",
     error="one of the variables needed for gradient computation has been modified by an inplace operation",
     priority=1,

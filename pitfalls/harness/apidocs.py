@@ -40,14 +40,17 @@ def notices(docstring: str) -> dict[str, str]:
     return found
 
 
-def signature(found: Any, name: str) -> str | None:
-    """How an API is called: its Python signature, or for a builtin the line of its docstring that spells it."""
+def signature(found: Any) -> str | None:
+    """How an API is called: names and defaults of its parameters, without annotations; None for most builtins.
+
+    Annotations come and go between releases without a call ever noticing.
+    """
     try:
-        spelled = str(inspect.signature(found))
+        whole = inspect.signature(found)
     except (TypeError, ValueError):
-        last = name.rpartition(".")[2]
-        first = (getattr(found, "__doc__", None) or "").strip().partition("\n")[0].strip()
-        return first if f"{last}(" in first else None
+        return None
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in whole.parameters.values()]
+    spelled = str(whole.replace(parameters=bare, return_annotation=inspect.Signature.empty))
     return re.sub(r" at 0x[0-9a-f]+", "", spelled)
 
 
@@ -61,7 +64,7 @@ def describe(name: str) -> dict[str, Any] | None:
     if not isinstance(docstring, str):
         docstring = ""
     return {
-        "signature": signature(found, name),
+        "signature": signature(found),
         "docstring": fingerprint(docstring),
         "notices": {label: fingerprint(text) for label, text in notices(docstring).items()},
     }

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
+#: The variables that torch reads, as they were before torch itself sets some.
+AT_START = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("TORCH", "PYTORCH", "CUDA"))}
+
+
 def facts(with_gpu: bool) -> dict[str, Any]:
     """The environment of this process as plain JSON values.
 
@@ -33,9 +37,7 @@ def facts(with_gpu: bool) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else None,
         "threads": torch.get_num_threads(),
-        "environ": {
-            name: value for name, value in sorted(os.environ.items()) if name.startswith(("TORCH", "PYTORCH", "CUDA"))
-        },
+        "environ": AT_START,
     }
     if with_gpu and torch.cuda.is_available():
         found["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

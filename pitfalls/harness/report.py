@@ -45,9 +45,10 @@ def terminal(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
     lines = [status(comparison, bar)[0], *comparison.beside_torch]
     unused = [change for change in comparison.changes if not _relevant(change, comparison)]
     for change in comparison.changes:
-        if change not in unused:
-            lines += [] if change.kind in BRIEF else [""]
-            lines += _entry(change, comparison)
+        if change not in unused and change.kind not in BRIEF:
+            lines += ["", *_entry(change, comparison)]
+    brief = _brief([change for change in comparison.changes if change not in unused and change.kind in BRIEF])
+    lines += ["", *brief] if brief else []
     if unused:
         lines += ["", f"not used in {comparison.code}: {plural(len(unused), 'change')}"]
         lines += [f"  {change.kind.name}: {change.subject} {change.what}" for change in unused]
@@ -62,8 +63,38 @@ def terminal(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
     return "\n".join(lines)
 
 
-def _both(shown: Difference) -> str:
-    return f"before {shown.before!r}, after {shown.after!r}"
+def _brief(changes: list[Change]) -> list[str]:
+    """The milder changes, a paragraph for each thing that changed, with all whom it concerns."""
+    found: dict[tuple[Kind, str], list[str]] = {}
+    for change in changes:
+        for shown in change.differences:
+            said = shown.after if change.kind is Kind.docs else _reworded(shown)
+            concerned = found.setdefault((change.kind, said), [])
+            if change.subject not in concerned:
+                concerned.append(change.subject)
+    lines = []
+    for (kind, said), subjects in found.items():
+        text = f"{kind.name}: {said}: {', '.join(subjects)}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return lines
+
+
+def _reworded(shown: Difference) -> str:
+    """The words that differ between two texts, with two words around them."""
+    before, after = shown.before.split(), shown.after.split()
+    start = 0
+    while start < min(len(before), len(after)) and before[start] == after[start]:
+        start += 1
+    end = 0
+    while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
+        end += 1
+
+    def part(words: list[str]) -> str:
+        first, last = max(start - 2, 0), min(len(words) - end + 2, len(words))
+        middle = " ".join(words[first:last])
+        return f"{'... ' if first else ''}{middle}{' ...' if last < len(words) else ''}"
+
+    return f"{part(before)!r} became {part(after)!r}"
 
 
 def _relevant(change: Change, comparison: Comparison) -> bool:
@@ -75,11 +106,6 @@ def _entry(change: Change, comparison: Comparison) -> list[str]:
         first, *others = textwrap.wrap(text, WIDTH - 12, break_long_words=False, break_on_hyphens=False) or [""]
         return [f"  {label:<9} {first}", *(" " * 12 + line for line in others)]
 
-    if change.kind in BRIEF:
-        shown = change.differences[0]
-        more = f" (and {plural(len(change.differences) - 1, 'more case')})" if len(change.differences) > 1 else ""
-        text = f"{change.subject}: {change.what}: {shown.after if change.kind is Kind.docs else _both(shown)}{more}"
-        return textwrap.wrap(f"{change.kind.name}: {text}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     state = f" (accepted: {change.accepted})" if change.accepted else ""
     lines = [f"{change.kind.name}: {change.subject}: {change.what}{state}"]
     lines += wrapped("pitfall" if "/" in change.differences[0].key else "API", change.statement)
