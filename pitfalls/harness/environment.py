@@ -7,7 +7,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-
 #: The variables that torch reads, as they were before torch itself sets some.
 AT_START = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("TORCH", "PYTORCH", "CUDA"))}
 

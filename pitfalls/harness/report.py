@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import json
 import textwrap
@@ -68,10 +69,10 @@ def _brief(changes: list[Change]) -> list[str]:
     found: dict[tuple[Kind, str], list[str]] = {}
     for change in changes:
         for shown in change.differences:
-            said = shown.after if change.kind is Kind.docs else _reworded(shown)
-            concerned = found.setdefault((change.kind, said), [])
-            if change.subject not in concerned:
-                concerned.append(change.subject)
+            for said in [shown.after] if change.kind is Kind.docs else _reworded(shown):
+                concerned = found.setdefault((change.kind, said), [])
+                if change.subject not in concerned:
+                    concerned.append(change.subject)
     lines = []
     for (kind, said), subjects in found.items():
         text = f"{kind.name}: {said}: {', '.join(subjects)}"
@@ -79,22 +80,16 @@ def _brief(changes: list[Change]) -> list[str]:
     return lines
 
 
-def _reworded(shown: Difference) -> str:
-    """The words that differ between two texts, with two words around them."""
+def _reworded(shown: Difference) -> list[str]:
+    """Each place in which two texts differ, with the words before it."""
     before, after = shown.before.split(), shown.after.split()
-    start = 0
-    while start < min(len(before), len(after)) and before[start] == after[start]:
-        start += 1
-    end = 0
-    while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
-        end += 1
-
-    def part(words: list[str]) -> str:
-        first, last = max(start - 2, 0), min(len(words) - end + 2, len(words))
-        middle = " ".join(words[first:last])
-        return f"{'... ' if first else ''}{middle}{' ...' if last < len(words) else ''}"
-
-    return f"{part(before)!r} became {part(after)!r}"
+    found = []
+    for tag, start, end, new_start, new_end in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+        if tag != "equal":
+            lead = before[max(start - 2, 0) : start]
+            was, now = " ".join([*lead, *before[start:end]]), " ".join([*lead, *after[new_start:new_end]])
+            found.append(f"{was!r} became {now!r}")
+    return found
 
 
 def _relevant(change: Change, comparison: Comparison) -> bool:

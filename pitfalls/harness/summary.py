@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pitfalls.harness import source, verdict
+from pitfalls.harness import environment, source, verdict
 from pitfalls.harness.words import plural
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Summary:
 
     def _content(self) -> dict[str, Any]:
         from pitfalls import __version__
-        from pitfalls.harness import apidocs, environment
+        from pitfalls.harness import apidocs
         from pitfalls.harness.record import build, unique
 
         devices = {str(case["device"]) for case in self.cases.values() if case["device"]}
