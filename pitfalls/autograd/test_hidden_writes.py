@@ -187,8 +187,8 @@ class TestStepInvalidatesTheOlderGraph:
     """``optimizer.step()`` writes to the weights, so a graph recorded before it can't be differentiated afterwards.
 
     In a GAN the generator's loss is computed with the discriminator's old weights, then those are updated, then the
-    loss is to go backward: too late. Compute the loss after the step, or call every ``backward()`` before any ``step()``.
-    ``retain_graph=True`` doesn't help; loading a state dict and ``nn.init`` are writes as well.
+    loss is to go backward: too late. Compute the loss after the step, or call every ``backward()`` before any
+    ``step()``. ``retain_graph=True`` doesn't help. Loading a state dict and ``nn.init`` are writes as well.
     """
 
     @pytest.mark.parametrize(
@@ -253,9 +253,10 @@ class TestInplaceErrorNamesTheVictim:
 
     def test_fix_anomaly_mode_shows_the_operation_that_saved_it(self, device):
         with pytest.warns(UserWarning, match="Anomaly Detection has been enabled"):
-            with torch.autograd.detect_anomaly():
-                y = torch.ones(3, device=device, requires_grad=True).exp()
-                y += 1
-                with pytest.warns(UserWarning, match=r"(?s)ExpBackward0.*requires_grad=True\).exp\(\)"):
-                    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-                        y.sum().backward()
+            anomaly_mode = torch.autograd.detect_anomaly()
+        with anomaly_mode:
+            y = torch.ones(3, device=device, requires_grad=True).exp()
+            y += 1
+            with pytest.warns(UserWarning, match=r"(?s)ExpBackward0.*requires_grad=True\).exp\(\)"):
+                with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                    y.sum().backward()

@@ -1,4 +1,4 @@
-"""In-place writes that autograd refuses under other names: `out=`, initialisation, `inplace=True`, inference tensors."""
+"""In-place writes that autograd refuses under other names: `out=`, initialisation, `inplace=True`, inference mode."""
 
 import contextlib
 import operator
@@ -43,14 +43,14 @@ class TestOutRefusesAutograd:
     def test_trap_an_input_that_requires_grad(self, device, call):
         w = torch.ones(3, device=device, requires_grad=True)
         out = torch.empty(3, device=device)
-        with pytest.raises(RuntimeError, match="functions with out=... arguments don't support automatic diff"):
+        with pytest.raises(RuntimeError, match=r"functions with out=\.\.\. arguments don't support automatic diff"):
             call(w, out)
 
     @pytest.mark.parametrize("call", OUT_FUNCTIONS)
     def test_trap_an_output_that_requires_grad(self, device, call):
         x = torch.ones(3, device=device)
         out = torch.zeros(3, device=device, requires_grad=True)
-        with pytest.raises(RuntimeError, match="functions with out=... arguments don't support automatic diff"):
+        with pytest.raises(RuntimeError, match=r"functions with out=\.\.\. arguments don't support automatic diff"):
             call(x, out)
 
     def test_fix_write_out_under_no_grad(self, device):

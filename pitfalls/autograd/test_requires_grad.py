@@ -39,7 +39,7 @@ class TestOnlyFloatsRequireGrad:
     )
     def test_trap_integers_are_refused(self, device, dtype, require):
         x = torch.ones(2, dtype=dtype, device=device)
-        with pytest.raises(RuntimeError, match="(?i)only tensors of floating point .*can require gradients"):
+        with pytest.raises(RuntimeError, match=r"(?i)only tensors of floating point .*can require gradients"):
             require(x)
 
     def test_trap_forgotten_decimal_point(self, device):

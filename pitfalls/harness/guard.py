@@ -50,8 +50,9 @@ def _change_directory(path: str) -> None:
 
 
 def _environ() -> dict[str, str]:
-    # pytest itself notes there which test runs.
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    found = dict(os.environ)
+    found.pop("PYTEST_CURRENT_TEST", None)  # pytest itself notes there which test runs
+    return found
 
 
 def _restore_environ(environ: dict[str, str]) -> None:
@@ -238,12 +239,7 @@ GUARDED: dict[str, Item] = {
 
 #: What torch's own modules change as they are imported, which some of its functions do on their first call only.
 CHANGED_BY_IMPORTS = ("safe globals", "warning filters", "environment")
-LOADED = "modules of torch"
-
-
-def _loaded() -> int:
-    return sum(name.startswith("torch.") for name in sys.modules)
-
+LOADED = "modules imported"
 
 #: What pytest-randomly sets anew before each phase of each test, for its own good reasons.
 RESEEDED = frozenset({"Python random state", "NumPy random state"})
@@ -252,14 +248,14 @@ RESEEDED = frozenset({"Python random state", "NumPy random state"})
 def read(ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The guarded state as it is now, by name, but for the names to be ignored."""
     state = {name: item.read() for name, item in GUARDED.items() if name not in ignored}
-    state[LOADED] = _loaded()
+    state[LOADED] = len(sys.modules)
     return state
 
 
 def leaks(before: dict[str, Any]) -> list[str]:
     """What differs from ``before``, each as a phrase; differences are put back where torch has a way to."""
     found = []
-    imported = _loaded() > before[LOADED]
+    imported = len(sys.modules) > before[LOADED]
     for name in (name for name in GUARDED if name in before):
         item = GUARDED[name]
         now = item.read()

@@ -178,6 +178,7 @@ def _scalars(outcome: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     elif isinstance(outcome, torch.Size):
         yield "another size", lambda found: torch.Size([*found, 7])
         yield "no Size", lambda found: list(found)
+        yield "a plain tuple", tuple
         yield "no size at all", lambda found: torch.Size([])
     elif isinstance(outcome, (tuple, list)):
         yield (
