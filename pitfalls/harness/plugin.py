@@ -138,6 +138,7 @@ def pytest_make_collect_report(
         return report
     if isinstance(collector, pytest.Class):
         found = _class_breaches(collector, report.result)
+        report.result[:] = [node for node in report.result if not _about_another_device(node)]
     elif isinstance(collector, pytest.Module):
         found = _module_breaches(collector, report.result)
     else:
@@ -198,6 +199,15 @@ def _class_breaches(cls: pytest.Class, collected: Sequence[pytest.Item | pytest.
         # What a pin finds must not depend on the user's warning filters; a filter of its own still goes before ours.
         item.add_marker(pytest.mark.filterwarnings("always"), append=False)
     return found
+
+
+def _about_another_device(node: pytest.Item | pytest.Collector) -> bool:
+    """Whether a case got a device that its own parameter set (``marks=on("cpu")``) is not about."""
+    case = node.stash.get(CASE, None)
+    mark = node.get_closest_marker("on")
+    if case is None or mark is None or case.device is None or case.device.partition(":")[0] in mark.args:
+        return False
+    return case.device in devices.asked_for(node.config)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
