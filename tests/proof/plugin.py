@@ -90,8 +90,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         raise
 
 
-def _once(item: pytest.Function, points: Points) -> tuple[bool, list[int], BaseException | None]:
-    """Set a test up, run it and tear it down, as pytest does but without a report, whose traceback costs the most."""
+def once(item: pytest.Function, points: Points | None = None) -> tuple[bool, list[int], BaseException | None]:
+    """Set a test up, run it and tear it down, as pytest does but without a report, whose traceback costs the most.
+
+    Returns whether it passed, the lines of the test on which it went red, and the exception.
+    """
     _now.update(points=points, error=None, lines=[])
     passed = True
     item._initrequest()
@@ -122,7 +125,7 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
     torch.set_num_threads(1)
     _now["watched"] = targets(item.function, item.callspec.params if hasattr(item, "callspec") else {})
     clean = Points()
-    passed, _, error = _once(item, clean)
+    passed, _, error = once(item, clean)
     if not passed:
         return {"problem": f"does not hold when watched: {error!r}"}
     spans = assertions(item.function)
@@ -143,7 +146,7 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
             _, outcome, raised = clean.seen[index]
             mutation = dict(mutations.of(outcome, raised))[label]
             points = Points(index, mutation)
-            passed, lines, error = _once(item, points)
+            passed, lines, error = once(item, points)
             if isinstance(error, mutations.NotApplicable) or not points.applied:
                 continue
             found["mutants"] += 1
