@@ -26,6 +26,7 @@ class Untrue(Exception):
 def of(outcome: Any, raised: BaseException | None) -> Iterator[tuple[str, Mutation]]:
     """The mutations that suit a call, by what it returned or raised in the clean run."""
     if raised is not None:
+        yield "give no warning", _silent
         yield "swallow the exception", _swallow
         yield "raise another exception", _raise_other
         yield "say something else", _say_other
@@ -127,12 +128,9 @@ def _raise(call: Call, args: tuple[Any, ...]) -> Any:
 
 
 def _silent(call: Call, args: tuple[Any, ...]) -> Any:
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
-        found = call()
-    if not caught:
-        raise NotApplicable
-    return found
+        return call()
 
 
 def _skip(call: Call, args: tuple[Any, ...]) -> Any:
@@ -192,8 +190,18 @@ def _scalars(outcome: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
         yield "an integer dtype", lambda found: torch.int8 if found != torch.int8 else torch.int16
     elif isinstance(outcome, torch.device):
         yield "another device", lambda found: torch.device("meta")
+    elif isinstance(outcome, torch.nn.Module):
+        yield "replace the parameters", _with_other_parameters
     elif isinstance(outcome, torch.Generator):
         yield "another generator", lambda found: torch.Generator().manual_seed(7)
+
+
+def _with_other_parameters(found: torch.nn.Module) -> torch.nn.Module:
+    for module in found.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None:
+                module._parameters[name] = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+    return found
 
 
 def _strided(found: torch.Tensor) -> torch.Tensor:

@@ -83,15 +83,16 @@ def _named(tree: ast.AST, scope: dict[str, Any]) -> Iterator[tuple[Any, str, Any
 def _wrapped(points: Points, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return points.point(name, lambda: function(*args, **kwargs), (*args, *kwargs.values()))
+        found = points.point(name, lambda: function(*args, **kwargs), (*args, *kwargs.values()))
+        return None if name.endswith("__init__") else found
 
     return call
 
 
 #: Methods that are used without being spelled.
-UNSPELLED = {"__call__", "__iter__", "__len__", "__getitem__", "__next__", "__enter__"}
+UNSPELLED = {"__init__", "__call__", "__iter__", "__len__", "__getitem__", "__next__", "__enter__"}
 #: What Python itself needs of a class.
-LEFT_ALONE = {"__init__", "__new__", "__class__", "__getattr__", "__setattr__", "__getattribute__", "__init_subclass__"}
+LEFT_ALONE = {"__new__", "__class__", "__getattr__", "__setattr__", "__getattribute__", "__init_subclass__"}
 
 
 @dataclass
@@ -124,7 +125,9 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
     found = Targets()
     for tree in trees:
         for owner, name, value in _named(tree, scope):
-            if isinstance(value, type):
+            if value is torch.Tensor:
+                found.routines.append((value, "__new__", torch.Tensor.__new__))
+            elif isinstance(value, type):
                 found.add_class(value, spelled)
             elif inspect.isroutine(value) and inspect.ismodule(owner):
                 found.routines.append((owner, name, value))
