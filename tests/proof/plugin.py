@@ -13,7 +13,8 @@ import textwrap
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,13 +43,23 @@ class Verdict:
     killed_by_cited: int = 0
     calls_cited: bool = False
     red: set[int] = field(default_factory=set)
+    reached: set[int] = field(default_factory=set)
     survivors: list[str] = field(default_factory=list)
     problem: str | None = None
 
     @property
+    def proven(self) -> set[int]:
+        """The assertions that a clean run reaches and that some mutation turned red on their own."""
+        return self.red & self.reached
+
+    @property
     def unproven(self) -> list[str]:
-        """The assertions that no mutation turned red on its own."""
-        return [text for line, text in sorted(self.statement_lines.items()) if line not in self.red]
+        """What is to be said of each other assertion."""
+        return [
+            f"{'no mutation turns red' if line in self.reached else 'never reached'}: {text}"
+            for line, text in sorted(self.statement_lines.items())
+            if line not in self.proven
+        ]
 
 
 def assertions(function: Any) -> dict[int, tuple[int, str]]:
@@ -78,7 +89,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if points is None:
         return (yield)
     try:
-        with watched(points, _now["watched"], pyfuncitem.funcargs), points:
+        with watched(points, _now["watched"], pyfuncitem.funcargs), points, _tracing(pyfuncitem.function):
             return (yield)
     except BaseException as error:
         _now["error"] = error
@@ -88,6 +99,26 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
             if frame.filename == inspect.getfile(pyfuncitem.function) and frame.name == pyfuncitem.originalname
         ]
         raise
+
+
+@contextmanager
+def _tracing(function: Any) -> Iterator[None]:
+    """Note, in the clean run, which lines of a test are reached: an assertion that isn't proves nothing."""
+    reached: set[int] | None = _now.get("reached")
+    if reached is None:
+        yield
+        return
+
+    def local(frame: Any, event: str, _: Any) -> Any:
+        if event == "line":
+            reached.add(frame.f_lineno)
+        return local
+
+    sys.settrace(lambda frame, event, arg: local if frame.f_code is function.__code__ else None)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
 
 
 def once(item: pytest.Function, points: Points | None = None) -> tuple[bool, list[int], BaseException | None]:
@@ -125,7 +156,9 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
     torch.set_num_threads(1)
     _now["watched"] = targets(item.function, item.callspec.params if hasattr(item, "callspec") else {})
     clean = Points()
+    _now["reached"] = reached = set()
     passed, _, error = once(item, clean)
+    _now["reached"] = None
     if not passed:
         return {"problem": f"does not hold when watched: {error!r}"}
     spans = assertions(item.function)
@@ -139,6 +172,7 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
         "red": [],
         "calls_cited": calls_a_cited_api,
     }
+    found["reached"] = [start for start, (end, _) in spans.items() if any(start <= line <= end for line in reached)]
     for index, (name, labels) in sorted(enumerate(calls), key=lambda pair: not _is_cited(pair[1][0], cited)):
         for label in labels:
             if len(found["red"]) == len(spans) and (found["killed_by_cited"] or not calls_a_cited_api):
@@ -247,6 +281,7 @@ def _take(verdicts: dict[str, Verdict], item: pytest.Function, found: dict[str, 
     verdict.killed_by_cited += found["killed_by_cited"]
     verdict.calls_cited |= found["calls_cited"]
     verdict.red |= set(found["red"])
+    verdict.reached |= set(found["reached"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -260,11 +295,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         elif not verdict.statement_lines:
             write(f"{verdict.name}: vacuous: it asserts nothing", red=True)
         for text in verdict.unproven if not verdict.problem else []:
-            write(f"{verdict.name}: no mutation turns red: {text}", red=True)
+            write(f"{verdict.name}: {text}", red=True)
     tests = len(verdicts)
-    killed = sum(bool(verdict.red) for verdict in verdicts.values())
+    killed = sum(bool(verdict.proven) for verdict in verdicts.values())
     stated = sum(len(verdict.statement_lines) for verdict in verdicts.values())
-    red = sum(len(verdict.red) for verdict in verdicts.values())
+    red = sum(len(verdict.proven) for verdict in verdicts.values())
     calling = [verdict for verdict in verdicts.values() if verdict.calls_cited]
     cited = sum(bool(verdict.killed_by_cited) for verdict in calling)
     mutants = sum(verdict.mutants for verdict in verdicts.values())
