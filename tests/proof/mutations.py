@@ -288,6 +288,15 @@ def _copy(found: torch.Tensor) -> torch.Tensor:
     return found.clone()
 
 
+#: What a torch that leaks would still hold.
+KEPT: list[torch.Tensor] = []
+
+
+def _keep(found: torch.Tensor) -> torch.Tensor:
+    KEPT.append(found)
+    return found
+
+
 def _new_leaf(found: torch.Tensor) -> torch.Tensor:
     return found.detach().clone().requires_grad_(found.requires_grad)
 
@@ -333,6 +342,7 @@ TENSOR: dict[str, Mutation] = {
     "other strides": _then(_transposed_strides),
     "contiguous": _then(lambda found: found.contiguous()),
     "a copy": _then(_copy),
+    "kept alive": _then(_keep),
     "an alias of the argument": _alias,
     "an alias of the array": _alias_array,
     "the argument itself": lambda call, args: (call(), _tensor(args))[1],

@@ -163,7 +163,7 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
         return {"problem": f"does not hold when watched: {error!r}"}
     spans = assertions(item.function)
     cited = _cited(item)
-    calls = [(name, [label for label, _ in mutations.of(found, raised)]) for name, found, raised in clean.seen]
+    calls = clean.seen
     calls_a_cited_api = any(_is_cited(name, cited) for name, _ in calls)
     found: dict[str, Any] = {
         "mutants": 0,
@@ -173,12 +173,10 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
         "calls_cited": calls_a_cited_api,
     }
     found["reached"] = [start for start, (end, _) in spans.items() if any(start <= line <= end for line in reached)]
-    for index, (name, labels) in sorted(enumerate(calls), key=lambda pair: not _is_cited(pair[1][0], cited)):
-        for label in labels:
+    for index, (name, ways) in sorted(enumerate(calls), key=lambda pair: not _is_cited(pair[1][0], cited)):
+        for label, mutation in ways.items():
             if len(found["red"]) == len(spans) and (found["killed_by_cited"] or not calls_a_cited_api):
                 return found  # nothing is left to prove
-            _, outcome, raised = clean.seen[index]
-            mutation = dict(mutations.of(outcome, raised))[label]
             points = Points(index, mutation)
             passed, lines, error = once(item, points)
             if isinstance(error, mutations.NotApplicable) or not points.applied:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from tests.proof.mutations import Mutation
+from tests.proof.mutations import Mutation, of
 
 
 class Points(TorchFunctionMode):
@@ -27,7 +27,8 @@ class Points(TorchFunctionMode):
     def __init__(self, target: int | None = None, mutation: Mutation | None = None) -> None:
         super().__init__()
         self.target, self.mutation = target, mutation
-        self.seen: list[tuple[str, Any, BaseException | None]] = []
+        # The mutations that suit a call are kept, not what it gave: pins ask what is still alive.
+        self.seen: list[tuple[str, dict[str, Mutation]]] = []
         self.inside = 0
         self.applied = False
 
@@ -36,7 +37,7 @@ class Points(TorchFunctionMode):
         if self.inside:
             return call()
         index = len(self.seen)
-        self.seen.append((name, None, None))
+        self.seen.append((name, {}))
         self.inside += 1
         try:
             if index == self.target and self.mutation is not None:
@@ -44,11 +45,11 @@ class Points(TorchFunctionMode):
                 return self.mutation(call, args)
             found = call()
             if self.target is None:
-                self.seen[index] = (name, found, None)
+                self.seen[index] = (name, dict(of(found, None)))
             return found
         except BaseException as error:
             if self.target is None:
-                self.seen[index] = (name, None, error)
+                self.seen[index] = (name, dict(of(None, error)))
             raise
         finally:
             self.inside -= 1
