@@ -8,11 +8,21 @@ import pytest
 import torch
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse to run without the plugin: the options, the guard and the summary are its."""
+    _refuse_without_plugin(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuse likewise where this file is found only as the catalogue is collected, as with ``--pyargs``."""
+    _refuse_without_plugin(config)
+
+
+def _refuse_without_plugin(config: pytest.Config) -> None:
     if not config.pluginmanager.hasplugin("pitfalls"):
         raise pytest.UsageError(
-            "the torch-pitfalls plugin is not active: install the suite (pip install -e .) and drop -p no:pitfalls"
+            "the torch-pitfalls plugin is not active: drop -p no:pitfalls, or install the suite (pip install -e .)"
         )
 
 
@@ -23,10 +33,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
     # Only a run that is about to use CUDA anyway may initialise it.
     facts = environment.facts(with_gpu=not config.option.collectonly and "cuda" in devices.kinds(config))
-    gpus = ", ".join(facts["gpus"]) or "no GPU"
     return [
-        f"torch-pitfalls {__version__}: {environment.torch_line(facts)}, {gpus}",
-        f"numpy {facts['numpy']}, python {facts['python']}, devices: {', '.join(devices.asked_for(config))}",
+        f"torch-pitfalls {__version__}: {environment.line(facts)}",
+        f"devices: {', '.join(devices.asked_for(config))}",
     ]
 
 

@@ -12,7 +12,7 @@ KNOWN = re.compile(r"cpu|(cuda|mps|xpu)(:\d+)?")
 
 def asked_for(config: pytest.Config) -> list[str]:
     """The devices of this run: those of ``--device``, or cpu and cuda."""
-    return config.getoption("pitfalls_device") or ["cpu", "cuda"]
+    return config.getoption("pitfalls_device", None) or ["cpu", "cuda"]
 
 
 def kinds(config: pytest.Config) -> set[str]:

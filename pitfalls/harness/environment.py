@@ -54,8 +54,11 @@ def _driver() -> str | None:
     return next((word for word in words if word.count(".") >= 1 and word[0].isdigit()), None)
 
 
-def torch_line(found: dict[str, Any]) -> str:
-    """One line that names torch, its source revision and its GPU platform."""
-    git = (found["torch_git"] or "")[:10]
-    gpu = f"CUDA {found['cuda']}" if found["cuda"] else f"ROCm {found['hip']}" if found["hip"] else "no CUDA"
-    return f"torch {found['torch']} (git {git or 'unknown'}, {gpu})"
+def line(found: dict[str, Any]) -> str:
+    """One line that names torch with its source revision, its GPU platform and GPUs, numpy and Python."""
+    git = (found["torch_git"] or "unknown")[:10]
+    platform_of = f"CUDA {found['cuda']}" if found["cuda"] else f"ROCm {found['hip']}" if found["hip"] else "no CUDA"
+    gpus = ", ".join(found["gpus"]) or "no GPU"
+    return (
+        f"torch {found['torch']} (git {git}), {platform_of}, {gpus}, numpy {found['numpy']}, python {found['python']}"
+    )

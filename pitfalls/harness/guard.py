@@ -87,6 +87,19 @@ def _autocast() -> dict[str, Any]:
     return state
 
 
+def _restore_autocast(state: dict[str, Any]) -> None:
+    torch.set_autocast_cache_enabled(state["cache"])
+    for kind in ("cpu", "cuda"):
+        enabled, dtype = state[kind]
+        try:
+            torch.set_autocast_enabled(kind, enabled)
+            torch.set_autocast_dtype(kind, dtype)
+        except (TypeError, AttributeError):  # before 2.4
+            name = "autocast_cpu" if kind == "cpu" else "autocast"
+            getattr(torch, f"set_{name}_enabled")(enabled)
+            getattr(torch, f"set_autocast_{'cpu' if kind == 'cpu' else 'gpu'}_dtype")(dtype)
+
+
 def _backend_flags() -> dict[str, Any]:
     """The switches of the backends; one that this torch lacks, or refuses to read in its mixed state, reads as such."""
     names = (  # noqa: SIM905 - as a list of strings it would fill a screen
@@ -193,7 +206,7 @@ GUARDED: dict[str, Item] = {
     "inference mode": Item(torch.is_inference_mode_enabled),
     "default dtype": Item(torch.get_default_dtype, torch.set_default_dtype),
     "default device": Item(_default_device, _restore_default_device),
-    "autocast": Item(_autocast),
+    "autocast": Item(_autocast, _restore_autocast),
     "deterministic algorithms": Item(
         _deterministic, lambda v: torch.use_deterministic_algorithms(v[0], warn_only=v[1])
     ),

@@ -226,12 +226,15 @@ class Summary:
                 write(line)
 
     def _write_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        import torch
-
         from pitfalls import __version__
 
         write = terminalreporter.write_line
-        terminalreporter.section(f"torch-pitfalls {__version__} on torch {torch.__version__}", sep="=")
+        used = {
+            str(case["device"]).partition(":")[0] for key, case in self.cases.items() if self.outcomes[key] == "passed"
+        }
+        facts = environment.facts(with_gpu="cuda" in used)
+        terminalreporter.section(f"torch-pitfalls {__version__} on torch {facts['torch']}", sep="=")
+        write(environment.line(facts))
         broken = self.with_outcome("failed")
         held = self.with_outcome("passed").keys() - broken.keys()
         if broken:
