@@ -39,15 +39,6 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test that takes ``device`` a case for each device asked for with ``--device``."""
-    if "device" in metafunc.fixturenames:
-        from pitfalls.harness.devices import cases
-
-        metafunc.parametrize("device", cases(metafunc), indirect=True, ids=str)
-
-
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The device of this case; the case is skipped, and says why, where the device is absent."""

@@ -68,7 +68,7 @@ def statement(cls: type) -> str:
 def case_of(item: pytest.Function, torch_version: str) -> Case:
     """The case that a collected test item is."""
     assert item.cls is not None
-    # The id is read off the item's name, which is public; `conftest.py` sees to it that the device comes first in it.
+    # The id is read off the item's name, which is public; the plugin sees to it that the device comes first in it.
     variant = item.name[len(item.originalname) :].removeprefix("[").removesuffix("]")
     call = getattr(item, "callspec", None)
     params: dict[str, Any] = call.params if call else {}

@@ -128,6 +128,13 @@ def pytest_configure(config: pytest.Config) -> None:
 # Collection ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every pin that takes ``device`` a case for each device of this run; the device comes first in its id."""
+    if "device" in metafunc.fixturenames and "__pitfall__" in vars(metafunc.cls or object):
+        metafunc.parametrize("device", devices.cases(metafunc), indirect=True, ids=str)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
