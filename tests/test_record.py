@@ -213,6 +213,29 @@ def test_what_is_no_whole_record_is_refused_in_one_line(tmp_path, text, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_compressed_record_is_the_same_for_the_same_content(tmp_path):
+    for name in ("a.json.gz", "b.json.gz"):
+        record.write(tmp_path / name, sample())
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+    assert record.read(tmp_path / "a.json.gz").cases == sample()["cases"]
+    (tmp_path / "c.json.gz").write_bytes((tmp_path / "a.json.gz").read_bytes()[:50])
+    with pytest.raises(record.RecordError, match="can't be read"):
+        record.read(tmp_path / "c.json.gz")
+
+
+@pytest.mark.parametrize("release", record.shipped(), ids=str)
+def test_the_shipped_records_are_whole_and_of_todays_catalogue(release):
+    found = record.find(release)
+    assert found.complete
+    assert found.footer["catalogue"] == source.digest()
+    assert set(found.footer["outcomes"]) <= {"passed", "inapplicable"}
+    assert found.torch.split("+")[0] == release
+
+
+def test_a_release_is_found_by_its_minor_version():
+    assert record.find("2.13").torch.startswith("2.13.")
+
+
 def test_a_file_too_large_to_be_a_record_is_not_even_read(tmp_path):
     path = tmp_path / "r.json"
     with path.open("wb") as file:

@@ -5,14 +5,13 @@
     python tools/make_records.py --check 2.13.0
 
 Each release gets a throw-away environment of its own (about 5 GB, removed again), runs the whole catalogue there on the
-CPU, and leaves `pitfalls/records/torch-RELEASE.json`. A record that would change in nothing but its date is left as it
+CPU, and leaves `pitfalls/records/torch-RELEASE.json.gz`. A record that would change in nothing but its date is left as it
 is. An interrupted run goes on where it stopped: a release whose record is of today's catalogue is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -25,11 +24,12 @@ RELEASES = (
     "2.0.1 2.1.2 2.2.2 2.3.1 2.4.1 2.5.1 2.6.0 2.7.1 2.8.0 2.9.1 2.10.0 2.11.0 2.12.1 2.13.0 2.14.1 2.15.0".split()  # noqa: SIM905
 )
 RECORDS = source.PACKAGE / "records"
+PARTS = ("pitfalls", "cases", "apis", "footer")
 
 
 def comparable(content: dict[str, Any]) -> dict[str, Any]:
-    """A record without its header, which has the date and the machine in it."""
-    return {name: part for name, part in content.items() if name != "header"}
+    """The parts of a record beside its header, which has the date and the machine in it."""
+    return {name: content[name] for name in PARTS}
 
 
 def up_to_date(release: str) -> bool:
@@ -69,8 +69,7 @@ def make(release: str, python: str, existing: str | None) -> dict[str, Any]:
     with environment as interpreter, runs.suite_folder() as folder:
         found = runs.record(interpreter, folder, devices=["cpu"], environ=settings)
     header = {**found.header, "environment": {**found.header["environment"], "environ": {}}}
-    parts = (header, found.pitfalls, found.cases, found.apis, found.footer)
-    return {"schema": record.SCHEMA, **dict(zip(("header", "pitfalls", "cases", "apis", "footer"), parts, strict=True))}
+    return {"schema": record.SCHEMA, "header": header, **{name: getattr(found, name) for name in PARTS}}
 
 
 def main() -> int:
@@ -94,8 +93,8 @@ def main() -> int:
             print(f"    {error}")
             bad += 1
             continue
-        path = RECORDS / f"torch-{release}.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path = RECORDS / f"torch-{release}.json.gz"
+        before = vars(record.read(path)) if path.exists() else {}
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in content["footer"]["outcomes"].items())
         same = bool(before) and comparable(before) == comparable(content)
         print(f"    {outcomes}; {'as before' if same else 'changed'}; {time.monotonic() - started:.0f} s", flush=True)
@@ -106,7 +105,7 @@ def main() -> int:
             bad += 1
         elif options.check and not same:
             bad += 1
-            for part in ("pitfalls", "cases", "apis", "footer"):
+            for part in PARTS:
                 for key in sorted(before.get(part, {}).keys() | content[part].keys()):
                     was, now = before.get(part, {}).get(key), content[part].get(key)
                     if was != now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import os
 import re
@@ -133,15 +134,17 @@ def _dump(value: Any) -> str:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a record in one step, so that no reader ever sees half of it.
+    """Write a record in one step, so that no reader ever sees half of it; compressed, if the name ends in ``.gz``.
 
     Raises:
         OSError: if it can't be written; whatever was there before is then still there.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text_of(content))
+        raw = text_of(content).encode("utf-8")
+        with os.fdopen(descriptor, "wb") as file:
+            # Without the date in its header the compressed file is the same for the same content.
+            file.write(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
@@ -164,15 +167,16 @@ def read(path: Path) -> Record:
         RecordError: if the file is missing, no record, truncated, of another schema, or larger than a record can be.
     """
     try:
-        size = path.stat().st_size
         if path.is_dir():
             raise RecordError(f"{path} is a folder, not a record")
-        if size > LARGEST:
-            raise RecordError(f"{path} has {size // 2**20} MB: no record is that large")
-        text = path.read_text(encoding="utf-8")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise RecordError(f"{path} has more than {LARGEST // 2**20} MB: no record is that large")
+        text = raw.decode("utf-8")
     except FileNotFoundError:
         raise RecordError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} can't be read: {error}") from None
     if not text.strip():
         raise RecordError(f"{path} is empty")
@@ -215,7 +219,7 @@ def refuse_to_overwrite(path: Path) -> str | None:
 def shipped() -> dict[str, Path]:
     """The records that come with the suite, by the release of torch that they were made with, oldest first."""
     folder = Path(__file__).resolve().parent.parent / "records"
-    found = {path.stem.removeprefix("torch-"): path for path in folder.glob("torch-*.json")}
+    found = {path.name.removeprefix("torch-").removesuffix(".json.gz"): path for path in folder.glob("torch-*.json.gz")}
     return dict(sorted(found.items(), key=lambda pair: release(pair[0])))
 
 

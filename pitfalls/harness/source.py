@@ -42,6 +42,12 @@ def param(*values, id=None, marks=()):
 """,
 }
 
+#: Likewise for the names of this package; the marks stand in lists of parameters, and say nothing in a script.
+OWN_STAND_INS = {
+    "observe": "def observe(**facts):\n    print(facts)",
+    **{mark: f"def {mark}(*_):\n    pass" for mark in ("since", "before", "on")},
+}
+
 
 def modules() -> list[Path]:
     """The catalogue's modules, sorted."""
@@ -61,6 +67,11 @@ def digest() -> str:
         whole.update(path.relative_to(PACKAGE).as_posix().encode())
         whole.update(path.read_text(encoding="utf-8").encode())
     return whole.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def _names(*nodes: ast.AST) -> set[str]:
@@ -144,7 +155,7 @@ def script(
         LookupError: if the module has no such test.
     """
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    tree = _parsed(source)
     owner = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
     tests = [n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == test_name] if owner else []
     test = tests[0] if tests else None
@@ -181,8 +192,7 @@ def script(
             parts.append(prefix + _without_decorators(source, node))
         else:
             parts.append(ast.get_source_segment(source, node) or ast.unparse(node))
-    if "observe" in needed:
-        parts.insert(0, "def observe(**facts):\n    print(facts)")
+    parts[:0] = [code for name, code in OWN_STAND_INS.items() if name in needed]
     text = re.sub(r"\(self(, )?", "(", _without_decorators(source, test), count=1)
     call, entered = [], []
     for name in asked:
