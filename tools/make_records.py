@@ -4,9 +4,9 @@
     python tools/make_records.py 2.13.0     # these alone, whether or not there is a record
     python tools/make_records.py --check 2.13.0
 
-Each release gets a throw-away environment of its own (about 5 GB, removed again), runs the whole catalogue there on the
-CPU, and leaves `pitfalls/records/torch-RELEASE.json.gz`. A record that would change in nothing but its date is left as it
-is. An interrupted run goes on where it stopped: a release whose record is of today's catalogue is not made again.
+Each release gets a throw-away environment of its own (about 5 GB, removed again), runs the whole catalogue there on
+the CPU, and leaves `pitfalls/records/torch-RELEASE.json.gz`. A record that would change in nothing but its date is left
+as it is. An interrupted run goes on where it stopped: a release whose record is of today's catalogue is not made again.
 """
 
 from __future__ import annotations
