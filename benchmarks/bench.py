@@ -31,7 +31,7 @@ class Bodies:
         for item in session.items:
             case = item.stash[CASE]
             arguments = dict(item.callspec.params) if hasattr(item, "callspec") else {}
-            # Without pytest's protocol there are no fixtures: bodies that ask for another one than the device are left out.
+            # Without pytest's protocol there are no fixtures: bodies that ask for another than the device are left out.
             if not case.inapplicable and set(item.fixturenames) <= {"request", *arguments}:
                 if "device" in arguments:
                     arguments["device"] = torch.device("cpu")

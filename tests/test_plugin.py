@@ -334,6 +334,12 @@ def test_an_option_of_the_users_keeps_its_meaning(pytester):
     assert "--pitfalls-device" in said(pytester.runpytest_subprocess("--help"))
 
 
+def test_a_checkout_serves_pyargs_from_another_folder(pytester):
+    result = pytester.runpytest_subprocess("--pyargs", "pitfalls.tensors.test_scalars", "--device", "cpu", "-q")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["3 pitfalls still hold"])
+
+
 def test_warnings_of_a_pin_do_not_depend_on_the_users_filters(run):
     text = SOUND.replace("        assert", "        __import__('warnings').warn('x')\n        assert")
     run(text, "--device", "cpu", "-W", "error").assert_outcomes(passed=1, warnings=1)

@@ -8,6 +8,7 @@ name of one of ours keeps its meaning, and ours is then spelled ``--pitfalls-...
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Collection ---------------------------------------------------------------------------------------------------------
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
+    """Bring the fixtures along where ``--pyargs`` finds the catalogue in a checkout, whose conftest is outside of it."""
+    conftest = source.PACKAGE.parent / "conftest.py"
+    if not _in_catalogue(module_path) or (source.PACKAGE / "conftest.py").exists() or not conftest.exists():
+        return
+    manager = parent.config.pluginmanager
+    if not any(getattr(plugin, "__file__", None) == str(conftest) for plugin in manager.get_plugins()):
+        spec = importlib.util.spec_from_file_location("pitfalls_conftest", conftest)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        manager.register(module)
 
 
 @pytest.hookimpl(tryfirst=True)

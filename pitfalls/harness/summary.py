@@ -104,9 +104,10 @@ class Summary:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the record and compare it, once everything has run."""
+        ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self.interrupted = not ended or bool(session.shouldfail or session.shouldstop)
         if self.record_path is None and self.baseline is None:
             return
-        self.interrupted = session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not self.cases:
             self.messages.append("nothing of the catalogue ran, so nothing is recorded or compared")
             session.exitstatus = verdict.INCOMPLETE
@@ -220,7 +221,7 @@ class Summary:
         if self.comparison is not None:
             from pitfalls.harness import compare, report
 
-            terminalreporter.section("what changed", sep="=")
+            terminalreporter.write_sep("=", "what changed")
             bar = compare.Kind[self.config.getoption("pitfalls_fail_on")]
             for line in report.terminal(self.comparison, bar).splitlines():
                 write(line)
@@ -233,7 +234,7 @@ class Summary:
             str(case["device"]).partition(":")[0] for key, case in self.cases.items() if self.outcomes[key] == "passed"
         }
         facts = environment.facts(with_gpu="cuda" in used)
-        terminalreporter.section(f"torch-pitfalls {__version__} on torch {facts['torch']}", sep="=")
+        terminalreporter.write_sep("=", f"torch-pitfalls {__version__} on torch {facts['torch']}")
         write(environment.line(facts))
         broken = self.with_outcome("failed")
         held = self.with_outcome("passed").keys() - broken.keys()
