@@ -130,18 +130,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
-    """Bring the fixtures along where ``--pyargs`` finds the catalogue in a checkout, whose conftest is outside of it."""
+    """Bring the fixtures along where ``--pyargs`` finds the catalogue in a checkout, whose conftest pytest passes by."""
     conftest = source.PACKAGE.parent / "conftest.py"
-    if not _in_catalogue(module_path) or (source.PACKAGE / "conftest.py").exists() or not conftest.exists():
-        return
+    beside = conftest.exists() and not (source.PACKAGE / "conftest.py").exists()
     manager = parent.config.pluginmanager
-    if not any(getattr(plugin, "__file__", None) == str(conftest) for plugin in manager.get_plugins()):
+    if not _in_catalogue(module_path) or not beside or parent.config.rootpath == conftest.parent:
+        return
+    if not manager.hasplugin("pitfalls-fixtures"):
         spec = importlib.util.spec_from_file_location("pitfalls_conftest", conftest)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        manager.register(module)
+        manager.register(module, "pitfalls-fixtures")
 
 
 @pytest.hookimpl(tryfirst=True)
