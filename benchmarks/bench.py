@@ -38,10 +38,11 @@ class Bodies:
                 torch.set_warn_always(True)
                 getattr(item.cls(), item.originalname)(**arguments)
                 ran += 1
-        print(f"BODIES {ran} {time.perf_counter() - started:.3f}")
+        print(f"\\nBODIES {ran} {time.perf_counter() - started:.3f}")
         return True
 
-pytest.main(["-q", "-p", "no:randomly", "-W", "ignore", "--device", "cpu", "--pyargs", "pitfalls"], plugins=[Bodies()])
+arguments = ["-q", "-s", "-p", "no:randomly", "-W", "ignore", "--device", "cpu", "--pyargs", "pitfalls"]
+pytest.main(arguments, plugins=[Bodies()])
 """
 
 

@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
-    """Bring the fixtures along where ``--pyargs`` finds the catalogue in a checkout, whose conftest pytest passes by."""
+    """Bring the fixtures along where ``--pyargs`` finds the catalogue in a checkout: its conftest is passed by."""
     conftest = source.PACKAGE.parent / "conftest.py"
     beside = conftest.exists() and not (source.PACKAGE / "conftest.py").exists()
     manager = parent.config.pluginmanager
