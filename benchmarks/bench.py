@@ -32,7 +32,8 @@ class Bodies:
             case = item.stash[CASE]
             arguments = dict(item.callspec.params) if hasattr(item, "callspec") else {}
             # Without pytest's protocol there are no fixtures: bodies that ask for another than the device are left out.
-            if not case.inapplicable and set(item.fixturenames) <= {"request", *arguments}:
+            here = case.device in (None, "cpu") and not case.inapplicable
+            if here and set(item.fixturenames) <= {"request", *arguments}:
                 if "device" in arguments:
                     arguments["device"] = torch.device("cpu")
                 torch.set_warn_always(True)
