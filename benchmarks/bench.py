@@ -88,7 +88,8 @@ def main() -> None:
     )
     beyond = 1000 * (whole - one)
     print(
-        f"{cases} cases, {beyond / cases:.2f} ms each beyond the one test (aim: 2 ms); {beyond / ran:.2f} for each that ran"
+        f"{cases} cases, {beyond / cases:.2f} ms each beyond the one test (aim: 2 ms); "
+        f"{beyond / ran:.2f} for each that ran"
     )
     print("slowest (aim: none over 1 s that is not marked slow):")
     print("\n".join(line for line in text.splitlines() if " call " in line or " setup " in line))

@@ -8,7 +8,7 @@ from pitfalls import before, pitfall, since
 
 @pitfall(
     "implicit-grad-needs-a-scalar",
-    docs=[("torch.Tensor.backward", "requires specifying gradient"), "torch.autograd.backward"],
+    docs=[("torch.Tensor.backward", "the function additionally requires specifying"), "torch.autograd.backward"],
     symptom="RuntimeError: grad can be implicitly created only for scalar outputs",
     error="grad can be implicitly created only for scalar outputs",
     priority=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -192,8 +193,12 @@ def _scalars(outcome: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
         yield "another device", lambda found: torch.device("meta")
     elif isinstance(outcome, torch.nn.Module):
         yield "replace the parameters", _with_other_parameters
+        yield "replace the children", _with_other_children
     elif isinstance(outcome, torch.Generator):
         yield "another generator", lambda found: torch.Generator().manual_seed(7)
+    elif inspect.isroutine(outcome):
+        yield "a function that does nothing", lambda found: lambda *args, **kwargs: args[0]
+        yield "a function that gives otherwise", lambda found: lambda *args, **kwargs: _perturb(found(*args, **kwargs))
 
 
 def _with_other_parameters(found: torch.nn.Module) -> torch.nn.Module:
@@ -201,6 +206,12 @@ def _with_other_parameters(found: torch.nn.Module) -> torch.nn.Module:
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:
                 module._parameters[name] = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+    return found
+
+
+def _with_other_children(found: torch.nn.Module) -> torch.nn.Module:
+    for name in list(found._modules):
+        found._modules[name] = torch.nn.Linear(1, 1)
     return found
 
 

@@ -89,7 +89,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if points is None:
         return (yield)
     try:
-        with watched(points, _now["watched"], pyfuncitem.funcargs), points, _tracing(pyfuncitem.function):
+        with watched(points, _now["watched"], pyfuncitem.funcargs), _tracing(pyfuncitem.function):
             return (yield)
     except BaseException as error:
         _now["error"] = error
@@ -216,7 +216,7 @@ def _chosen(items: list[pytest.Item]) -> list[pytest.Function]:
     for item in items:
         if isinstance(item, pytest.Function) and CASE in item.stash:
             case = item.stash[CASE]
-            if case.device in (None, "cpu") and not case.inapplicable and item.get_closest_marker("slow") is None:
+            if case.device in (None, "cpu") and not case.inapplicable:
                 families[case.slug, case.test].append(item)
     chosen = []
     for family in families.values():

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from tests.proof.mutations import Mutation, of
+
+resolve_name(torch.add)  # the first call looks at every name of torch, with its warnings: not inside a test
 
 
 class Points(TorchFunctionMode):
@@ -60,6 +64,16 @@ class Points(TorchFunctionMode):
         return self.point(name, lambda: func(*args, **kwargs), (*args, *kwargs.values()))
 
 
+def _imported(tree: ast.AST, module: ModuleType) -> Iterator[tuple[Any, str, Any]]:
+    """What a piece of source imports of torch by name, as its owner, its name and itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "torch":
+            origin = importlib.import_module(str(node.module))
+            owner = module if isinstance(tree, ast.ImportFrom) else origin
+            for alias in node.names:
+                yield owner, alias.asname or alias.name, getattr(origin, alias.name)
+
+
 def _named(tree: ast.AST, scope: dict[str, Any]) -> Iterator[tuple[Any, str, Any]]:
     """Every ``torch.some.thing`` in a piece of source, as its owner, its last name and itself."""
     for node in ast.walk(tree):
@@ -98,9 +112,13 @@ LEFT_ALONE = {"__new__", "__class__", "__getattr__", "__setattr__", "__getattrib
 
 @dataclass
 class Targets:
-    """What a test uses of torch that the mode does not see: owner, name and routine of each."""
+    """What a test uses of torch that the mode does not see: owner, name and routine of each.
+
+    `compiles` says that the test uses torch's compiler, which would trace the mode as well: it is left off there.
+    """
 
     routines: list[tuple[Any, str, Any]] = field(default_factory=list)
+    compiles: bool = False
 
     def add_class(self, cls: type, spelled: set[str]) -> None:
         """Add the methods of a class, and of its bases in torch, that the test's source spells."""
@@ -120,12 +138,14 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
     trees += [
         node
         for node in ast.parse(inspect.getsource(module)).body
-        if isinstance(node, (ast.Assign, ast.FunctionDef, ast.AnnAssign)) or _helper_class(node)
+        if isinstance(node, (ast.Assign, ast.FunctionDef, ast.AnnAssign, ast.ImportFrom)) or _helper_class(node)
     ]
     spelled = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | UNSPELLED
-    found = Targets()
+    found = Targets(compiles="torch.compile" in ast.unparse(trees[0]))
+    if any(isinstance(node, ast.Name) and node.id == "getattr" for tree in trees for node in ast.walk(tree)):
+        found.routines.append((torch, "__getattr__", torch.__getattr__))  # it warns of names of old times
     for tree in trees:
-        for owner, name, value in _named(tree, scope):
+        for owner, name, value in (*_named(tree, scope), *_imported(tree, module)):
             if value is torch.Tensor:
                 found.routines.append((value, "__new__", torch.Tensor.__new__))
             elif isinstance(value, type):
@@ -140,8 +160,10 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
 
 @contextmanager
 def watched(points: Points, found: Targets, arguments: dict[str, Any]) -> Iterator[None]:
-    """Wrap, for the time of a test, what it uses of torch and the mode does not see."""
+    """Enter the mode for the time of a test, and wrap what it uses of torch and the mode does not see."""
     with ExitStack() as stack:
+        if not found.compiles:
+            stack.enter_context(points)
         done: set[tuple[int, str]] = set()
         for owner, name, routine in found.routines:
             if (id(owner), name) in done:

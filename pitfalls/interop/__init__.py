@@ -1,0 +1,1 @@
+"""Pitfalls of exchanging memory with other libraries: what crosses, what is refused, what is shared."""

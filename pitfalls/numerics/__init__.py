@@ -1,0 +1,1 @@
+"""Pitfalls of numbers: what operators promise about values, dtypes and shapes, and where they stop."""

@@ -1,0 +1,1 @@
+"""Pitfalls of the tools around torch: profiling, counting, testing, flattening, quantizing."""

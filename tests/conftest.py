@@ -1,0 +1,3 @@
+"""What the tests of the harness share: pytester, so that ``pytest tests`` needs no further option."""
+
+pytest_plugins = ["pytester"]
