@@ -1,10 +1,14 @@
 """What does not cross between torch and NumPy, and how to bring it across."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from pitfalls import on, pitfall
+from pitfalls import before, on, pitfall, since
 
 
 @pitfall(
@@ -119,6 +123,7 @@ class TestToTheSameDeviceIsNoCopy:
     docs=["torch.from_numpy", "torch.Tensor.numpy"],
     symptom="torch.from_numpy(image[:, ::-1]) fails after a flip",
     error="At least one stride in the given numpy array is negative, and tensors with negative strides are not",
+    changed={"2.14": "from_dlpack raises as well; it had ended the process"},
     priority=1,
 )
 class TestFromNumpyRefusesNegativeStrides:
@@ -144,6 +149,19 @@ class TestFromNumpyRefusesNegativeStrides:
         a = np.array([[1.0, 2.0], [3.0, 4.0]])
         with pytest.raises(ValueError, match=r"one (of the strides|stride) in the given numpy array is negative"):
             make(flip(a))
+
+    @before("2.14")
+    @pytest.mark.slow
+    def test_trap_from_dlpack_ended_the_process(self):
+        code = "import numpy as np, torch; torch.from_dlpack(np.ones(3)[::-1])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGABRT
+        assert "Storage size calculation overflowed" in done.stderr
+
+    @since("2.14")
+    def test_trap_from_dlpack_refuses_it_too(self):
+        with pytest.raises(RuntimeError, match="Storage size calculation overflowed"):
+            torch.from_dlpack(np.ones(3)[::-1])
 
     def test_fix_copy_the_array(self):
         a = np.array([1.0, 2.0, 3.0])

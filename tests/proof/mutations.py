@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -196,6 +197,12 @@ def _scalars(outcome: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
         yield "replace the children", _with_other_children
     elif isinstance(outcome, torch.Generator):
         yield "another generator", lambda found: torch.Generator().manual_seed(7)
+    elif isinstance(outcome, subprocess.CompletedProcess):
+        yield (
+            "a child that ends otherwise",
+            lambda found: _ended(found, found.returncode + 1, found.stdout, found.stderr),
+        )
+        yield "a child that says nothing", lambda found: _ended(found, found.returncode, "", "")
     elif inspect.isroutine(outcome):
         yield "a function that does nothing", lambda found: lambda *args, **kwargs: args[0]
         yield "a function that gives otherwise", lambda found: lambda *args, **kwargs: _perturb(found(*args, **kwargs))
@@ -207,6 +214,10 @@ def _with_other_parameters(found: torch.nn.Module) -> torch.nn.Module:
             if parameter is not None:
                 module._parameters[name] = torch.nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
     return found
+
+
+def _ended(found: subprocess.CompletedProcess[str], *outcome: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess(found.args, *outcome)
 
 
 def _with_other_children(found: torch.nn.Module) -> torch.nn.Module:

@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import inspect
+import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -144,6 +145,8 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
     found = Targets(compiles="torch.compile" in ast.unparse(trees[0]))
     if any(isinstance(node, ast.Name) and node.id == "getattr" for tree in trees for node in ast.walk(tree)):
         found.routines.append((torch, "__getattr__", torch.__getattr__))  # it warns of names of old times
+    if "subprocess.run" in ast.unparse(trees[0]):
+        found.routines.append((subprocess, "run", subprocess.run))  # what torch does there can't be mutated from here
     for tree in trees:
         for owner, name, value in (*_named(tree, scope), *_imported(tree, module)):
             if value is torch.Tensor:
