@@ -45,12 +45,12 @@ BODIES = {
 }
 
 
-def prove(suite, body):  # noqa: F811
+def prove(suite, body, by="tests.proof.plugin", after=""):  # noqa: F811
     lines = "\n".join("        " + line for line in body.splitlines())
-    (suite / "pitfalls" / "basics" / "test_basics.py").write_text(PLANTED.replace("{body}", lines))
+    (suite / "pitfalls" / "basics" / "test_basics.py").write_text(PLANTED.replace("{body}", lines) + after)
     path = os.pathsep.join([str(suite), str(source.PACKAGE.parent)])
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "tests.proof.plugin", "-p", "no:randomly", "--pyargs", "pitfalls"],
+        [sys.executable, "-m", "pytest", "-q", "-p", by, "-p", "no:randomly", "--pyargs", "pitfalls"],
         cwd=suite.parent,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
@@ -80,3 +80,66 @@ def test_a_pin_that_does_not_hold_to_begin_with_proves_nothing(suite):  # noqa: 
     done = prove(suite, "assert torch.ones(2).tolist() == [2, 2]")
     assert done.returncode == 1
     assert "planted/test_trap_planted: does not hold when watched" in done.stdout
+
+
+#: What only another order, or another run, can show.
+LEAVING = {
+    "what it leaves": (
+        "torch.left = getattr(torch, 'left', 0) + 1\nassert torch.left == 1",
+        "planted/test_trap_other: in random order",
+    ),
+    "a leak of grad mode": (
+        "torch.set_grad_enabled(False)\nassert torch.ones(2).tolist() == [1, 1]",
+        "planted/test_trap_planted: in alone: Failed: planted/test_trap_planted leaks grad mode",
+    ),
+    "chance": (
+        "import os\nassert torch.ones(2).tolist() == [1, 1 + os.urandom(1)[0] % 2]",
+        "planted/test_trap_planted: in random order",
+    ),
+}
+OTHER = "\n    def test_trap_other(self):\n        assert not hasattr(torch, 'left')\n"
+
+
+@pytest.mark.parametrize("planted", LEAVING, ids=str)
+def test_a_pin_that_leaks_or_flakes_is_caught_by_name(suite, planted):  # noqa: F811
+    body, says = LEAVING[planted]
+    done = prove(suite, body, by="tests.proof.orders", after=OTHER)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert says in done.stdout
+
+
+def test_pins_that_keep_to_themselves_pass_in_any_order(suite):  # noqa: F811
+    done = prove(suite, "assert torch.zeros(1).tolist() == [0]", by="tests.proof.orders")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 cases in the order of the files, in 10 random orders, and each alone: 0 outcomes differ" in done.stdout
+
+
+REVERSED = """
+import sys
+import pytest
+from tests.counterfactuals import {module}
+
+with pytest.MonkeyPatch.context() as patch:
+    {module}.{name}(patch)
+    sys.exit(pytest.main(["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--device", "cpu", {path!r}]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "path", "slug"),
+    [
+        ("numpy_bridge", "numpy_returns_a_copy", "numpy_bridge/test_shared_memory.py", "numpy-shares-memory"),
+        ("gradients", "backward_overwrites_the_grad", "autograd/test_gradient_accumulation.py", "grad-accumulates"),
+        ("leaves", "every_write_is_under_no_grad", "autograd/test_inplace_on_leaf.py", "leaf-refuses-inplace"),
+        ("graphs", "the_graph_is_always_retained", "autograd/test_freed_graph.py", "two-losses-share-a-trunk"),
+    ],
+)
+def test_a_reversed_torch_turns_the_summary_to_the_right_story(module, name, path, slug):
+    code = REVERSED.format(module=module, name=name, path=str(source.PACKAGE / path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source.PACKAGE.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"\n{slug} no longer holds on" in done.stdout or f"\n{slug} no longer holds\n" in done.stdout
+    assert "no longer hold as documented:" in done.stdout.replace("holds", "hold")
+    assert f"\n  {slug}: " in done.stdout

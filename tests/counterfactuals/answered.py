@@ -3,6 +3,8 @@
 import torch
 from torch.overrides import TorchFunctionMode
 
+BASE = torch.Tensor.__base__
+
 
 class _Answering(TorchFunctionMode):
     """Passes each call that a test makes to `answer`; on while `on` is true."""
@@ -46,5 +48,11 @@ def leaves(result):
 
 
 def attribute(name):
-    """What reads an attribute of a tensor that is about to be replaced."""
-    return vars(torch._C.TensorBase)[name].__get__
+    """What reads an attribute of a tensor, also after it was replaced."""
+    return vars(BASE)[name].__get__
+
+
+def replace(patch, name, read=None, write=None):
+    """Read or write an attribute of every tensor in another way."""
+    was = vars(BASE)[name]
+    patch.setattr(torch.Tensor, name, property(read or was.__get__, write or getattr(was, "__set__", None)))

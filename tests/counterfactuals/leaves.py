@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from tests.counterfactuals import counterfactual
-from tests.counterfactuals.answered import answer, attribute, writes
+from tests.counterfactuals.answered import answer, attribute, replace, writes
 
 
 @counterfactual("no-grad-update-must-be-in-place")
@@ -61,30 +61,33 @@ def integers_that_should_require_grad_silently_do_not(patch):
 @counterfactual("grad-needs-a-used-required-leaf", "backward-fills-leaves-by-the-chain-rule")
 def grad_is_zeros_instead_of_none(patch):
     grad = attribute("grad")
-    patch.setattr(torch.Tensor, "grad", property(lambda x: torch.zeros_like(x) if grad(x) is None else grad(x)))
+    replace(patch, "grad", lambda x: torch.zeros_like(x) if grad(x) is None else grad(x))
 
 
 @counterfactual("grad-needs-a-used-required-leaf")
-def only_leaves_require_grad(patch):
-    required = attribute("requires_grad")
-    patch.setattr(torch.Tensor, "requires_grad", property(lambda x: x.is_leaf and required(x)))
+def a_constant_factor_cuts_the_graph(patch):
+    mul = torch.Tensor.__mul__
+
+    def cut(x, y):
+        return mul(x, y) if getattr(y, "requires_grad", True) else mul(x, y).detach()
+
+    patch.setattr(torch.Tensor, "__mul__", cut)
 
 
 @counterfactual(
     "converted-leaf-gets-no-grad",
-    "deepcopy-refuses-a-non-leaf",
     "is-leaf-does-not-mean-trainable",
     "optimizer-refuses-a-non-leaf",
     "reassignment-loses-the-leaf",
 )
 def everything_is_a_leaf(patch):
-    patch.setattr(torch.Tensor, "is_leaf", True)
+    replace(patch, "is_leaf", lambda x: True)
 
 
 @counterfactual("is-leaf-does-not-mean-trainable")
 def nothing_constant_is_a_leaf(patch):
     leaf = attribute("is_leaf")
-    patch.setattr(torch.Tensor, "is_leaf", property(lambda x: leaf(x) and x.requires_grad))
+    replace(patch, "is_leaf", lambda x: leaf(x) and x.requires_grad)
 
 
 @counterfactual("integer-conversion-drops-requires-grad")
@@ -155,12 +158,17 @@ def a_module_makes_parameters_of_plain_tensors(patch):
 
 @counterfactual("parameter-of-a-result-is-cut-off")
 def a_parameter_keeps_its_history(patch):
-    patch.setattr(nn, "Parameter", torch.clone)
+    patch.setattr(nn.Parameter, "__new__", lambda cls, data, requires_grad=True: data.clone())
 
 
 @counterfactual("deepcopy-refuses-a-non-leaf")
-def deepcopy_copies_the_values_alone(patch):
-    patch.setattr(torch.Tensor, "__deepcopy__", lambda x, memo: x.detach().clone())
+def deepcopy_takes_results_and_shares_the_grad(patch):
+    def copy(x, memo):
+        x_again = x.detach().clone()
+        x_again.grad = x.grad if x.is_leaf else None
+        return x_again
+
+    patch.setattr(torch.Tensor, "__deepcopy__", copy)
 
 
 @counterfactual("reassignment-loses-the-leaf")

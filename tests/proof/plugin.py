@@ -86,9 +86,9 @@ def assertions(function: Any) -> dict[int, tuple[int, str]]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Run a test under the mode that watches or mutates, and note where it went red."""
     points: Points | None = _now.get("points")
-    if points is None:
-        return (yield)
     try:
+        if points is None:
+            return (yield)
         with watched(points, _now["watched"], pyfuncitem.funcargs), _tracing(pyfuncitem.function):
             return (yield)
     except BaseException as error:
