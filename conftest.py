@@ -9,17 +9,22 @@ import torch
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse to run without the plugin: the options, the guard and the summary are its."""
-    _refuse_without_plugin(session.config)
+    """Refuse to run where a green run would prove nothing."""
+    _refuse_what_proves_nothing(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
     """Refuse likewise where this file is found only as the catalogue is collected, as with ``--pyargs``."""
-    _refuse_without_plugin(config)
+    _refuse_what_proves_nothing(config)
 
 
-def _refuse_without_plugin(config: pytest.Config) -> None:
+def _refuse_what_proves_nothing(config: pytest.Config) -> None:
+    if not __debug__:
+        raise pytest.UsageError(
+            "Python runs with -O or PYTHONOPTIMIZE, which takes assertions away: run the catalogue without"
+        )
+    # The options, the guard and the summary are the plugin's.
     if not config.pluginmanager.hasplugin("pitfalls"):
         raise pytest.UsageError(
             "the torch-pitfalls plugin is not active: drop -p no:pitfalls, or install the suite (pip install -e .)"
