@@ -1,4 +1,4 @@
-"""Runs the tests in ten random orders, and each of them alone: load it with ``-p tests.proof.orders``.
+"""Runs the tests in ten random orders, ten times over, and each alone: load it with ``-p tests.proof.orders``.
 
 Whatever comes out otherwise than in the order of the files leaks, depends on what ran before it, or is flaky.
 """
@@ -27,10 +27,11 @@ TOTAL: pytest.StashKey[int] = pytest.StashKey()
 
 def _outcomes(items: list[pytest.Function]) -> Outcomes:
     """What becomes of each case, run in this order."""
-    found = {}
+    found: Outcomes = {}
     for item in items:
         passed, _, error = once(item)
-        found[item.stash[CASE].key] = "holds" if passed else f"{type(error).__name__}: {error}"
+        if found.get(item.stash[CASE].key, "holds") == "holds":  # the first of several runs that fails is kept
+            found[item.stash[CASE].key] = "holds" if passed else f"{type(error).__name__}: {error}"
     return found
 
 
@@ -89,6 +90,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     items = [item for item in session.items if isinstance(item, pytest.Function) and _runs_here(item)]
     children = Children()
     children.start("the order of the files", items)
+    children.start("ten times over", items * ORDERS)
     for seed in range(ORDERS):
         _progress(f"order {seed + 1} of {ORDERS}")
         children.start(f"random order {seed}", random.Random(seed).sample(items, len(items)))
@@ -117,6 +119,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for difference in differences[:200]:
         terminalreporter.write_line(difference.replace("\n", " ")[:400], red=True)
     terminalreporter.write_line(
-        f"{config.stash.get(TOTAL, 0)} cases in the order of the files, in {ORDERS} random orders, and each alone: "
+        f"{config.stash.get(TOTAL, 0)} cases in {ORDERS} random orders, {ORDERS} times over, and each alone: "
         f"{len(differences)} outcomes differ"
     )
