@@ -158,6 +158,10 @@ def _prove(item: pytest.Function) -> dict[str, Any]:
     clean = Points()
     _now["reached"] = reached = set()
     passed, _, error = once(item, clean)
+    if not passed and _now["watched"].mode:
+        reached.clear()
+        _now["watched"].mode, clean = False, Points()
+        passed, _, error = once(item, clean)
     _now["reached"] = None
     if not passed:
         return {"problem": f"does not hold when watched: {error!r}"}

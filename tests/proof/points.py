@@ -115,11 +115,12 @@ LEFT_ALONE = {"__new__", "__class__", "__getattr__", "__setattr__", "__getattrib
 class Targets:
     """What a test uses of torch that the mode does not see: owner, name and routine of each.
 
-    `compiles` says that the test uses torch's compiler, which would trace the mode as well: it is left off there.
+    `mode` says whether the mode goes along: torch's compiler would trace it, and some modules leave their fast path
+    where there is one.
     """
 
     routines: list[tuple[Any, str, Any]] = field(default_factory=list)
-    compiles: bool = False
+    mode: bool = True
 
     def add_class(self, cls: type, spelled: set[str]) -> None:
         """Add the methods of a class, and of its bases in torch, that the test's source spells."""
@@ -142,7 +143,7 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
         if isinstance(node, (ast.Assign, ast.FunctionDef, ast.AnnAssign, ast.ImportFrom)) or _helper_class(node)
     ]
     spelled = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | UNSPELLED
-    found = Targets(compiles="torch.compile" in ast.unparse(trees[0]))
+    found = Targets(mode="torch.compile" not in ast.unparse(trees[0]))
     if any(isinstance(node, ast.Name) and node.id == "getattr" for tree in trees for node in ast.walk(tree)):
         found.routines.append((torch, "__getattr__", torch.__getattr__))  # it warns of names of old times
     if "subprocess.run" in ast.unparse(trees[0]):
@@ -165,7 +166,7 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
 def watched(points: Points, found: Targets, arguments: dict[str, Any]) -> Iterator[None]:
     """Enter the mode for the time of a test, and wrap what it uses of torch and the mode does not see."""
     with ExitStack() as stack:
-        if not found.compiles:
+        if found.mode:
             stack.enter_context(points)
         done: set[tuple[int, str]] = set()
         for owner, name, routine in found.routines:
