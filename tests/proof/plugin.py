@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness import checks
 from pitfalls.harness.plugin import CASE
