@@ -28,9 +28,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     for item in session.items:
         case = item.stash.get(CASE, None)
         if case is not None and not case.inapplicable and case.device in (None, "cpu"):
-            scripts[case.path][case.key] = source.script(
-                case.path, case.class_name, case.test, case.device, case.indices, case.literals
-            )
+            scripts[case.path][case.key] = source.script(case.path, case.class_name, [case.call], case.device)
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         for number, texts in enumerate(scripts.values()):

@@ -251,7 +251,7 @@ def test_a_script_holds_where_the_pin_holds(run, tmp_path):
     run(text, "--device", "cpu").assert_outcomes(passed=4)
     module = tmp_path / "test_demo.py"
     module.write_text(HEAD + text)
-    script = source.script(module, "TestDemo", "test_trap_ones", "cpu", {"op": 1, "x": 1, "y": 1}, {})
+    script = source.script(module, "TestDemo", [source.Call("test_trap_ones", {"op": 1, "x": 1, "y": 1})], "cpu")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "still holds", done.stderr
 

@@ -42,7 +42,7 @@ class TestDemo:
         assert pytester.inline_run(*arguments, plugins=[collected]).ret == 0
         seen = []
         for case in collected.cases:
-            script = source.script(case.path, case.class_name, case.test, case.device, case.indices, case.literals)
+            script = source.script(case.path, case.class_name, [case.call], case.device)
             assert "pytest" not in script or "monkeypatch" in script
             exec(compile(script, "script", "exec"), {"SEEN": seen})
         return seen
@@ -165,7 +165,7 @@ def script(tmp_path):
     def run(body):
         path = tmp_path / "test_demo.py"
         path.write_text(SCRIPT.replace("BODY", body.replace("\n", "\n        ")))
-        text = source.script(path, "TestDemo", "test_trap_x", None, {}, {})
+        text = source.script(path, "TestDemo", [source.Call("test_trap_x")], None)
         exec(compile(text, "script", "exec"), {})
 
     yield run
@@ -210,7 +210,7 @@ def test_a_test_that_is_not_there_is_a_lookup_error(tmp_path):
     path = tmp_path / "test_demo.py"
     path.write_text(SCRIPT)
     with pytest.raises(LookupError, match=r"test_demo.py has no TestDemo.test_trap_y"):
-        source.script(path, "TestDemo", "test_trap_y", None, {}, {})
+        source.script(path, "TestDemo", [source.Call("test_trap_y")], None)
 
 
 def test_the_digest_changes_with_any_module_of_the_catalogue(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pitfalls.harness import versions
+from pitfalls.harness import source, versions
 from pitfalls.harness.marks import Pitfall
 
 
@@ -28,6 +28,11 @@ class Case:
     literals: dict[str, str]
     inapplicable: str | None
     told: dict[str, Any]
+
+    @property
+    def call(self) -> source.Call:
+        """How a stand-alone script calls it."""
+        return source.Call(self.test, self.indices, self.literals)
 
     @property
     def slug(self) -> str:

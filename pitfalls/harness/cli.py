@@ -1,18 +1,20 @@
-"""``python -m pitfalls``: what changes between two torches, from records or from real installs."""
+"""``python -m pitfalls``: what changes between two torches, and what each pitfall is about."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pitfalls import __version__
-from pitfalls.harness import compare, known, record, report, usage, verdict
+from pitfalls.harness import catalogue, compare, known, record, report, usage, verdict
 
 EXIT_CODES = "exit codes: 0 nothing that counts changed, 10 something did, 11 no verdict could be reached, 2 bad usage"
 
@@ -23,13 +25,17 @@ def progress(line: str) -> None:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    example: str,
+    note: str = EXIT_CODES,
 ) -> argparse.ArgumentParser:
     return verbs.add_parser(
         name,
         help=text,
         description=text,
-        epilog=f"example: {example}\n{EXIT_CODES}",
+        epilog=f"example: {example}\n{note}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -98,7 +104,50 @@ def parser() -> argparse.ArgumentParser:
     upgrade.add_argument("--index-url", help="package index")
     _output_options(upgrade)
     _run_options(upgrade)
+
+    _reading_verbs(verbs)
     return main
+
+
+def _reading_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    listing = _verb(verbs, "list", "List the pitfalls.", "torch-pitfalls list --area autograd", "")
+    listing.add_argument("--area", metavar="NAME", help="only this area, such as autograd")
+    listing.add_argument("--device", metavar="TYPE", help="only those with a case on this device type")
+    listing.add_argument("--changed-in", metavar="RELEASE", help="only those that a release changed, such as 2.6")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+
+    explain = _verb(
+        verbs,
+        "explain",
+        "Explain a pitfall, or find the pitfall behind an error message.",
+        'torch-pitfalls explain "RuntimeError: a leaf Variable that requires grad ..."',
+        "give a slug, a message, or '-' to read a whole traceback from standard input",
+    )
+    explain.add_argument("what", nargs="+", help="a slug, an error message, or '-'")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+
+    cite = _verb(verbs, "cite", "Print how to cite a pitfall.", "torch-pitfalls cite grad-accumulates", "")
+    cite.add_argument("slug")
+    cite.add_argument("--json", action="store_true", help="print JSON")
+
+    show = _verb(
+        verbs,
+        "show",
+        "Print a pitfall as a script that runs without pytest.",
+        "torch-pitfalls show grad-accumulates | python",
+        "",
+    )
+    show.add_argument("slug")
+
+    run = _verb(
+        verbs,
+        "run",
+        "Run a program, and explain the error that it dies of.",
+        "torch-pitfalls run train.py --epochs 3",
+        "the program's output and exit code are its own; the explanation goes to standard error",
+    )
+    run.add_argument("script", type=Path)
+    run.add_argument("arguments", nargs=argparse.REMAINDER)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,11 +157,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return {"diff": _diff, "compare": _compare, "upgrade": _upgrade}[options.verb](options)
+        return VERBS[options.verb](options)
     except (record.RecordError, known.KnownError, RunError) as error:
         print(f"torch-pitfalls: {error}", file=sys.stderr)
         return verdict.INCOMPLETE
-    except FileNotFoundError as error:
+    except (FileNotFoundError, catalogue.UnknownError) as error:
         print(f"torch-pitfalls: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -233,3 +282,90 @@ def _write(path: Path, text: str) -> None:
         Path(file.name).replace(path)
     except OSError as error:
         raise record.RecordError(f"{path} can't be written: {error.strerror}") from None
+
+
+def _list(options: argparse.Namespace) -> int:
+    from pitfalls.harness import reading
+
+    entries = catalogue.entries()
+    areas = sorted({entry.area for entry in entries})
+    if options.area not in (None, *areas):
+        raise catalogue.UnknownError(f"there is no area {options.area}; there are {', '.join(areas)}")
+    chosen = [
+        entry
+        for entry in entries
+        if options.area in (None, entry.area)
+        and (options.device is None or options.device in entry.devices)
+        and (options.changed_in is None or options.changed_in in entry.changed)
+    ]
+    if not chosen:
+        progress("no pitfall is like that")
+    print(_json([entry.as_json() for entry in chosen]) if options.json else reading.listed(chosen))
+    return 0
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _entry(slug: str) -> catalogue.Entry:
+    entry = catalogue.named(slug)
+    if entry is None:
+        nearest = catalogue.nearest(slug)
+        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; torch-pitfalls list names all there are"
+        raise catalogue.UnknownError(f"there is no pitfall {slug!r}{hint}")
+    return entry
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from pitfalls.harness import reading, search
+
+    text = sys.stdin.read() if options.what == ["-"] else " ".join(options.what)
+    if not text.strip():
+        raise catalogue.UnknownError("nothing to explain: give a slug or an error message")
+    if re.fullmatch(r"\s*[a-z0-9]+(-[a-z0-9]+)+\s*", text):
+        entry = _entry(text.strip())
+        print(_json(entry.as_json()) if options.json else reading.shown(reading.explained(entry), "python"))
+        return 0
+    found = search.search(text, catalogue.entries())
+    if options.json:
+        print(_json([{"likeness": round(one.likeness, 2), **one.entry.as_json()} for one in found]))
+    elif found:
+        print(reading.candidates(found))
+    if not found:
+        progress("no pitfall is known by these words; try the message's last line alone, or torch-pitfalls list")
+    return 0 if found else 1
+
+
+def _cite(options: argparse.Namespace) -> int:
+    from pitfalls.harness import reading
+
+    forms = reading.citations(_entry(options.slug))
+    print(_json(forms) if options.json else "\n\n".join(f"{form}:\n{text}" for form, text in forms.items()))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from pitfalls.harness import reading
+
+    print(reading.shown(reading.script(_entry(options.slug)), "python"))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pitfalls.harness import program
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return program.run(options.script, options.arguments)
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "diff": _diff,
+    "compare": _compare,
+    "upgrade": _upgrade,
+    "list": _list,
+    "explain": _explain,
+    "cite": _cite,
+    "show": _show,
+    "run": _run,
+}

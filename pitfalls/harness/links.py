@@ -1,10 +1,12 @@
-"""Where torch documents a name: the addresses of its manual."""
+"""Addresses: where torch documents a name, and where a pitfall has its page."""
 
 from __future__ import annotations
 
 from pitfalls.harness import versions
 
 DOCS = "https://docs.pytorch.org/docs"
+#: Where the site of this suite is; a page keeps its address for good.
+SITE = "https://torch-pitfalls.readthedocs.io/en/stable"
 
 #: Names that the manual documents on the page of their module, not on a page of their own.
 OWN_PAGE = {
@@ -34,3 +36,8 @@ def link(name: str, torch_version: str) -> str:
         if name == owner or name.startswith(owner + "."):
             return f"{base}/{page}.html#{name}"
     return f"{base}/generated/{name}.html"
+
+
+def page(slug: str) -> str:
+    """The address of a pitfall's own page."""
+    return f"{SITE}/pitfalls/{slug}.html"

@@ -81,6 +81,13 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "with --compare: the mildest change that counts (default: %(default)s)",
         },
     ),
+    (
+        "explain-errors",
+        {
+            "action": "store_true",
+            "help": "below a failing test of yours, name the pitfall that its error is known for",
+        },
+    ),
     ("pitfalls-select", {"type": Path, "help": argparse.SUPPRESS}),
 )
 
@@ -310,6 +317,8 @@ def pytest_runtest_makereport(
     report = yield
     case = item.stash.get(CASE, None)
     if case is None:
+        if report.failed and call.excinfo is not None and item.config.getoption("pitfalls_explain_errors", False):
+            _explain(report, call.excinfo.exconly())
         return report
     # xdist carries plain attributes of a report from its workers to the one process that tells the story.
     about: dict[str, Any] = {
@@ -331,6 +340,15 @@ def pytest_runtest_makereport(
         text = story.tell(case, call.excinfo.exconly(tryshort=True), str(torch.__version__))
         report.sections.append(("torch-pitfalls", text))
     return report
+
+
+def _explain(report: pytest.TestReport, error: str) -> None:
+    """Put the pitfall that knows an error below the report of somebody's own test."""
+    from pitfalls.harness import catalogue, program, reading
+
+    found = program.known(error, catalogue.entries())
+    if found:
+        report.sections.append(("torch-pitfalls knows this error", reading.candidates(found, most=3)))
 
 
 def recording(config: pytest.Config) -> bool:

@@ -9,7 +9,11 @@ import ast
 import functools
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pitfalls.harness import versions
 
 PACKAGE = Path(__file__).resolve().parent.parent
 DECORATED = re.compile(r"^@pitfall\(\s*[\"']([^\"']+)[\"']", re.MULTILINE)
@@ -108,16 +112,27 @@ def _element(values: ast.expr, index: int) -> ast.expr:
     return element
 
 
-def _arguments(calls: list[ast.Call], indices: dict[str, int], definitions: dict[str, ast.stmt]) -> dict[str, ast.expr]:
+def _argument_names(parametrization: ast.Call) -> list[str]:
+    spelled = ast.literal_eval(parametrization.args[0])
+    return [name.strip() for name in spelled.split(",")] if isinstance(spelled, str) else list(spelled)
+
+
+def _values(parametrization: ast.Call, definitions: dict[str, ast.stmt]) -> ast.expr:
+    """The values of a parametrization: as they are spelled, also where a name stands for the list."""
+    values = parametrization.args[1]
+    if isinstance(values, ast.Name) and isinstance(named := definitions.get(values.id), ast.Assign):
+        return named.value if isinstance(named.value, (ast.List, ast.Tuple)) else values
+    return values
+
+
+def _arguments(
+    calls: list[ast.Call], indices: Mapping[str, int], definitions: dict[str, ast.stmt]
+) -> dict[str, ast.expr]:
     """The expression that each parametrized argument of a case has."""
     found: dict[str, ast.expr] = {}
     for call in calls:
-        spelled = ast.literal_eval(call.args[0])
-        names = [name.strip() for name in spelled.split(",")] if isinstance(spelled, str) else list(spelled)
-        values = call.args[1]
-        if isinstance(values, ast.Name) and isinstance(named := definitions.get(values.id), ast.Assign):
-            values = named.value if isinstance(named.value, (ast.List, ast.Tuple)) else values
-        element = _element(values, indices.get(names[0], 0))
+        names = _argument_names(call)
+        element = _element(_values(call, definitions), indices.get(names[0], 0))
         if len(names) == 1:
             found[names[0]] = element
         elif isinstance(element, (ast.Tuple, ast.List)) and len(element.elts) == len(names):
@@ -133,51 +148,71 @@ def _without_decorators(source: str, node: ast.FunctionDef | ast.ClassDef) -> st
     return "\n".join(line[node.col_offset :] if line[: node.col_offset].isspace() else line for line in lines)
 
 
-def script(
-    path: Path,
-    class_name: str,
-    test_name: str,
-    device: str | None,
-    indices: dict[str, int],
-    literals: dict[str, str],
-) -> str:
-    """One case of the catalogue as a stand-alone script: it needs torch and what the pin imports, but no pytest.
+@dataclass(frozen=True)
+class Call:
+    """One case of a test in a script.
 
     Args:
-        path: the catalogue module.
-        class_name: the pitfall's class.
-        test_name: the function in it.
-        device: the device of the case, or None for a test that has none.
+        test: the function.
         indices: for each parametrized argument, which of its values the case has.
         literals: for each parametrized fixture, the value that the case has, as Python spells it.
-
-    Raises:
-        LookupError: if the module has no such test.
     """
+
+    test: str
+    indices: Mapping[str, int] = field(default_factory=dict)
+    literals: Mapping[str, str] = field(default_factory=dict)
+
+
+def _owner(path: Path, class_name: str) -> tuple[str, ast.Module, ast.ClassDef]:
     source = path.read_text(encoding="utf-8")
     tree = _parsed(source)
-    owner = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
-    tests = [n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == test_name] if owner else []
-    test = tests[0] if tests else None
-    if owner is None or test is None:
-        raise LookupError(f"{path.name} has no {class_name}.{test_name}")
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            return source, tree, node
+    raise LookupError(f"{path.name} has no {class_name}")
 
-    fixtures = {
+
+def _test(path: Path, owner: ast.ClassDef, name: str) -> ast.FunctionDef:
+    for node in owner.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    raise LookupError(f"{path.name} has no {owner.name}.{name}")
+
+
+def _fixtures(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    return {
         node.name: node
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(d) for d in node.decorator_list)
     }
+
+
+def script(path: Path, class_name: str, calls: Sequence[Call], device: str | None) -> str:
+    """Cases of one pitfall as a stand-alone script: it needs torch and what the pins import, but no pytest.
+
+    Args:
+        path: the catalogue module.
+        class_name: the pitfall's class.
+        calls: the cases, in the order in which the script runs them.
+        device: the device of the cases, or None for tests that have none.
+
+    Raises:
+        LookupError: if the module has no such test.
+    """
+    source, tree, owner = _owner(path, class_name)
+    tests = {call.test: _test(path, owner, call.test) for call in calls}
+    fixtures = _fixtures(tree)
     body = [node for node in owner.body if isinstance(node, ast.Assign)]
     definitions = {name: node for node in [*body, *tree.body] for name in _defined(node) if node is not owner}
-    arguments = _arguments(_parametrizations(owner, test), indices, definitions)
-    asked = [name for name in _asked(test) if name != "self"]
-    used_fixtures = [name for name in asked if name in fixtures]
+    arguments = [_arguments(_parametrizations(owner, tests[call.test]), call.indices, definitions) for call in calls]
+    asked = {name for test in tests.values() for name in _asked(test)}
     needed: set[str] = set()
-    fresh = _names(*test.body, *arguments.values()) | set(used_fixtures)
+    fresh = _names(*(node for test in tests.values() for node in test.body))
+    fresh |= _names(*(value for found in arguments for value in found.values())) | (asked & fixtures.keys())
     while fresh:
         needed |= fresh
-        found: list[ast.AST] = [definitions[name] for name in fresh if name in definitions]
-        fresh = _names(*found) - needed
+        reached: list[ast.AST] = [definitions[name] for name in fresh if name in definitions]
+        fresh = _names(*reached) - needed
 
     imports, parts = ["import torch"], []
     for node in [*tree.body, *body]:
@@ -193,34 +228,12 @@ def script(
         else:
             parts.append(ast.get_source_segment(source, node) or ast.unparse(node))
     parts[:0] = [code for name, code in OWN_STAND_INS.items() if name in needed]
-    text = re.sub(r"\(self(, )?", "(", _without_decorators(source, test), count=1)
-    call, entered = [], []
-    for name in asked:
-        if name == "device":
-            call.append(f"device=torch.device({device or 'cpu'!r})")
-        elif name in arguments:
-            call.append(f"{name}={ast.unparse(ast.fix_missing_locations(arguments[name]))}")
-        elif name in fixtures:
-            inner = ", ".join(_fixture_arguments(fixtures[name], device, literals.get(name)))
-            if _yields(fixtures[name]):
-                entered.append(f"{name}({inner}) as {name}")
-                call.append(f"{name}={name}")
-            else:
-                call.append(f"{name}={name}({inner})")
-        elif name == "seeded":
-            call.append("seeded=torch.manual_seed(0)")
-        elif name == "tmp_path":
-            imports += ["import pathlib", "import tempfile"]
-            call.append("tmp_path=pathlib.Path(tempfile.mkdtemp())")
-        elif name == "monkeypatch":
-            # The one fixture that is more than a value: its own class is a few hundred lines, so pytest's is used.
-            imports.append("from pytest import MonkeyPatch")
-            entered.append("MonkeyPatch.context() as monkeypatch")
-            call.append("monkeypatch=monkeypatch")
-    lines = [f"{test_name}({', '.join(call)})"]
-    for context in reversed(entered):
-        lines = [f"with {context}:"] + ["    " + line for line in lines]
-    text = "\n\n\n".join([*parts, text, "torch.set_warn_always(True)\n" + "\n".join(lines) + '\nprint("still holds")'])
+    parts += [re.sub(r"\(self(, )?", "(", _without_decorators(source, test), count=1) for test in tests.values()]
+    lines = ["torch.set_warn_always(True)"]
+    for call, found in zip(calls, arguments, strict=True):
+        lines += _called(tests[call.test], call, found, fixtures, device, imports)
+    lines.append('print("still holds")')
+    text = "\n\n\n".join([*parts, "\n".join(lines)])
     text = re.sub(rf"\bpytest\.({'|'.join(STAND_INS)})\(", r"\1(", text)
     used = [code.strip() for name, code in STAND_INS.items() if f"{name}(" in text]
     text = "\n\n\n".join([*used, text])
@@ -228,6 +241,102 @@ def script(
         if f"{module}." in text.replace("from pytest", ""):
             imports.append(f"import {module}")
     return "\n".join(sorted(set(imports))) + "\n\n\n" + text + "\n"
+
+
+def _called(
+    test: ast.FunctionDef,
+    call: Call,
+    arguments: dict[str, ast.expr],
+    fixtures: dict[str, ast.FunctionDef],
+    device: str | None,
+    imports: list[str],
+) -> list[str]:
+    """The lines that call a test with its arguments; what they need imported is added to `imports`."""
+    given, entered = [], []
+    for name in _asked(test):
+        if name == "device":
+            given.append(f"device=torch.device({device or 'cpu'!r})")
+        elif name in arguments:
+            given.append(f"{name}={ast.unparse(ast.fix_missing_locations(arguments[name]))}")
+        elif name in fixtures:
+            inner = ", ".join(_fixture_arguments(fixtures[name], device, call.literals.get(name)))
+            if _yields(fixtures[name]):
+                entered.append(f"{name}({inner}) as {name}")
+                given.append(f"{name}={name}")
+            else:
+                given.append(f"{name}={name}({inner})")
+        elif name == "seeded":
+            given.append("seeded=torch.manual_seed(0)")
+        elif name == "tmp_path":
+            imports += ["import pathlib", "import tempfile"]
+            given.append("tmp_path=pathlib.Path(tempfile.mkdtemp())")
+        elif name == "monkeypatch":
+            # The one fixture that is more than a value: its own class is a few hundred lines, so pytest's is used.
+            imports.append("from pytest import MonkeyPatch")
+            entered.append("MonkeyPatch.context() as monkeypatch")
+            given.append("monkeypatch=monkeypatch")
+    lines = [f"{test.name}({', '.join(given)})"]
+    for context in reversed(entered):
+        lines = [f"with {context}:"] + ["    " + line for line in lines]
+    return lines
+
+
+def first_applicable(
+    path: Path, class_name: str, test_name: str, torch_version: str, device: str | None
+) -> Call | None:
+    """A test with the first of its parameters that are about a torch and a device; None if it isn't about them.
+
+    Args:
+        path: the catalogue module.
+        class_name: the pitfall's class.
+        test_name: the function in it.
+        torch_version: of the torch that the case is to run on.
+        device: type of the device it is to run on, or None for a pitfall that has none.
+
+    Raises:
+        LookupError: if the module has no such test.
+    """
+    _, tree, owner = _owner(path, class_name)
+    test = _test(path, owner, test_name)
+    if not all(_suits(mark, torch_version, device) for mark in (*owner.decorator_list, *test.decorator_list)):
+        return None
+    definitions = {name: node for node in [*owner.body, *tree.body] for name in _defined(node)}
+    indices: dict[str, int] = {}
+    for parametrization in _parametrizations(owner, test):
+        values = _values(parametrization, definitions)
+        elements = values.elts if isinstance(values, (ast.List, ast.Tuple)) else [values]
+        suiting = [at for at, one in enumerate(elements) if all(_suits(m, torch_version, device) for m in _marks(one))]
+        if not suiting:
+            return None
+        indices |= dict.fromkeys(_argument_names(parametrization), suiting[0])
+    literals = {}
+    for name, fixture in _fixtures(tree).items():
+        for decorator in fixture.decorator_list:
+            if isinstance(decorator, ast.Call):
+                params = [word.value for word in decorator.keywords if word.arg == "params"]
+                if params and isinstance(params[0], (ast.List, ast.Tuple)):
+                    literals[name] = ast.unparse(_element(params[0], 0))
+    return Call(test_name, indices, literals)
+
+
+def _marks(value: ast.expr) -> list[ast.expr]:
+    """The marks of one parameter set."""
+    if not isinstance(value, ast.Call):
+        return []
+    found = next((word.value for word in value.keywords if word.arg == "marks"), None)
+    if found is None:
+        return []
+    return list(found.elts) if isinstance(found, (ast.List, ast.Tuple)) else [found]
+
+
+def _suits(mark: ast.expr, torch_version: str, device: str | None) -> bool:
+    """Whether a mark lets a case run on a torch and a device."""
+    if not isinstance(mark, ast.Call) or not isinstance(mark.func, ast.Name):
+        return True
+    if mark.func.id in ("since", "before"):
+        bounds = {"since": [], "before": [], mark.func.id: [ast.literal_eval(mark.args[0])]}
+        return versions.inapplicable(torch_version, **bounds) is None
+    return mark.func.id != "on" or device in [ast.literal_eval(kind) for kind in mark.args]
 
 
 def _asked(node: ast.FunctionDef) -> list[str]:

@@ -29,7 +29,7 @@ def tell(case: Case, did: str, torch_version: str) -> str:
     lines += ["             " + line for line in did.splitlines() if line.strip() and "Use -v" not in line]
     lines.append("to see it without pytest, save these lines as a file and run it:")
     try:
-        script = source.script(case.path, case.class_name, case.test, case.device, case.indices, case.literals)
+        script = source.script(case.path, case.class_name, [case.call], case.device)
     except (LookupError, OSError, SyntaxError) as error:
         script = f"# no script could be made of this test: {error}"
     lines += ["    " + line if line else "" for line in script.rstrip().splitlines()]

@@ -13,7 +13,6 @@ import sys
 import pytest
 import torch
 import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
-import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness.plugin import CASE
 from tests.proof.plugin import once, pytest_pyfunc_call

@@ -1,0 +1,141 @@
+"""The catalogue as data, read from its sources: what each pitfall says of itself, without importing torch or a module.
+
+Only the decorators, the first lines and the signatures are parsed, which takes a fifth of the time of parsing it all:
+the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pitfalls.harness import source
+
+#: A decorated class at the top of a module: its decorators, its name, its docstring, and the rest of its body.
+PITFALL = re.compile(
+    r"^(?P<decorators>(?:@(?!pitfall\b)[^\n]*\n(?:[ )][^\n]*\n)*)*@pitfall\([\s\S]*?)"
+    r'^class (?P<name>\w+)[^\n]*:\n    """(?P<docstring>[\s\S]*?)"""(?P<body>[\s\S]*?)(?=^\S|\Z)',
+    re.MULTILINE,
+)
+TEST = re.compile(r"^    def (?P<name>test_\w+)\((?P<arguments>[^)]*)\)", re.MULTILINE)
+ON = re.compile(r"^    @on\((?P<devices>[^)]*)\)", re.MULTILINE)
+
+
+class UnknownError(Exception):
+    """A name that stands for nothing in the catalogue; its message is one line for the person who gave it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pitfall as its source states it."""
+
+    slug: str
+    statement: str
+    explanation: str
+    area: str
+    family: str
+    module: Path
+    line: int
+    class_name: str
+    docs: list[tuple[str, str | None]]
+    symptom: str
+    error: str | None
+    priority: int
+    changed: dict[str, str]
+    since: list[str]
+    before: list[str]
+    devices: list[str]
+    tests: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values; its module as a path inside the package."""
+        return {**asdict(self), "module": self.module.relative_to(source.PACKAGE).as_posix()}
+
+
+def entries() -> list[Entry]:
+    """Every pitfall of the catalogue, in the order of its modules."""
+    return [entry for path in source.modules() for entry in _of_module(path)]
+
+
+def _of_module(path: Path) -> Iterator[Entry]:
+    text = path.read_text(encoding="utf-8")
+    for match in PITFALL.finditer(text):
+        node = ast.parse(f"{match['decorators']}class C: pass").body[0]
+        assert isinstance(node, ast.ClassDef)
+        calls = {_last_name(call.func): call for call in node.decorator_list if isinstance(call, ast.Call)}
+        given = {word.arg: ast.literal_eval(word.value) for word in calls["pitfall"].keywords}
+        first, _, rest = match["docstring"].strip().partition("\n")
+        marked = [
+            (_last_name(call.func), str(ast.literal_eval(call.args[0])))
+            for call in node.decorator_list
+            if isinstance(call, ast.Call) and _last_name(call.func) in ("since", "before")
+        ]
+        yield Entry(
+            slug=ast.literal_eval(calls["pitfall"].args[0]),
+            statement=_unmarked(first),
+            explanation=_unmarked(rest),
+            area=path.parent.name,
+            family=path.stem.removeprefix("test_").replace("_", " "),
+            module=path,
+            line=text.count("\n", 0, match.start("name")) + 1,
+            class_name=match["name"],
+            docs=[(doc, None) if isinstance(doc, str) else (doc[0], doc[1]) for doc in given["docs"]],
+            symptom=given["symptom"],
+            error=given.get("error"),
+            priority=given.get("priority", 2),
+            changed=given.get("changed") or {},
+            since=[release for mark, release in marked if mark == "since"],
+            before=[release for mark, release in marked if mark == "before"],
+            devices=_devices(match["body"]),
+            tests=[test["name"] for test in TEST.finditer(match["body"])],
+        )
+
+
+def _last_name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _unmarked(text: str) -> str:
+    """Text of a docstring in one line a paragraph, with single backquotes."""
+    paragraphs = re.split(r"\n\s*\n", text.strip().replace("``", "`"))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _devices(body: str) -> list[str]:
+    """The device types that the tests of a pitfall are about; none, if they take no device."""
+    found: set[str] = set()
+    start = 0
+    for test in TEST.finditer(body):
+        marks = [re.findall(r"\w+", on["devices"]) for on in ON.finditer(body, start, test.start())]
+        if "device" in test["arguments"].replace(" ", "").split(","):
+            found |= set(marks[0]) if marks else {"cpu", "cuda"}
+        start = test.end()
+    return sorted(found)
+
+
+def named(slug: str) -> Entry | None:
+    """The pitfall of this name, if there is one; only its module is parsed."""
+    for path in source.modules():
+        if f'"{slug}"' in path.read_text(encoding="utf-8"):
+            for entry in _of_module(path):
+                if entry.slug == slug:
+                    return entry
+    return None
+
+
+def nearest(slug: str) -> list[str]:
+    """The slugs that a misspelt one may have meant, the likeliest first."""
+    return difflib.get_close_matches(slug, source.slugs(), n=3, cutoff=0.5)
+
+
+def code(entry: Entry) -> str:
+    """The class of a pitfall as it stands in its module, without its decorator and its docstring."""
+    text = entry.module.read_text(encoding="utf-8")
+    match = next(match for match in PITFALL.finditer(text) if match["name"] == entry.class_name)
+    return textwrap.dedent(match["body"]).strip()
