@@ -1,8 +1,10 @@
 """The guard: every piece of state that a pin could leave behind is compared, named, and put back where that can be."""
 
 import gc
+import multiprocessing
 import sys
 import threading
+import time
 import warnings
 from functools import partial
 
@@ -44,6 +46,10 @@ def entered(context):
     return context.__enter__, partial(context.__exit__, None, None, None)
 
 
+def child():
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,)).start()
+
+
 def fill(value):
     vars(torch.utils)["deterministic"].fill_uninitialized_memory = value
 
@@ -66,6 +72,7 @@ MORE = {
     "module conversion": (partial(CONVERSION, True), partial(CONVERSION, False)),
     "torch function modes": entered(Mode()),
     "threads alive": (STUCK.start, STUCK.end),
+    "child processes": (child, list),
     "warning filters": (partial(warnings.simplefilter, "ignore"), list),
     "garbage collector": (gc.disable, gc.enable),
     "excepthook": (partial(setattr, sys, "excepthook", print), partial(setattr, sys, "excepthook", sys.__excepthook__)),

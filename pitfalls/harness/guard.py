@@ -7,6 +7,7 @@ read is compared; what can be set again is put back, so that one leak is reporte
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import random
 import sys
@@ -201,6 +202,12 @@ def _live_threads() -> int:
     return sum(not thread.daemon for thread in threading.enumerate())
 
 
+def _end_children(_: int) -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+
+
 GUARDED: dict[str, Item] = {
     "grad mode": Item(torch.is_grad_enabled, torch.set_grad_enabled),
     "inference mode": Item(torch.is_inference_mode_enabled),
@@ -241,6 +248,7 @@ GUARDED: dict[str, Item] = {
     "torch function modes": Item(lambda: len(torch.overrides._get_current_function_mode_stack())),
     "process group": Item(_process_group),
     "threads alive": Item(_live_threads),
+    "child processes": Item(lambda: len(multiprocessing.active_children()), _end_children),
     "environment": Item(_environ, _restore_environ),
     "working directory": Item(os.getcwd, _change_directory),
     "warning filters": Item(lambda: list(warnings.filters)),

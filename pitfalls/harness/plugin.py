@@ -280,14 +280,18 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Note what the pin expects and gets, for the record."""
-    if CASE not in item.stash or not recording(item.config):
+    """Give the pin its time and no more, and note what it expects and gets, for the record."""
+    if CASE not in item.stash:
         return (yield)
+    from pitfalls.harness.limit import limited
     from pitfalls.harness.recording import listening
 
-    with listening() as notes:
-        item.stash[NOTES] = notes
-        return (yield)
+    with limited(item.stash[CASE].key, slow=item.get_closest_marker("slow") is not None):
+        if not recording(item.config):
+            return (yield)
+        with listening() as notes:
+            item.stash[NOTES] = notes
+            return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
