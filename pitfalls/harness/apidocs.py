@@ -9,9 +9,13 @@ from typing import Any
 
 from pitfalls.harness.checks import normalised, resolve
 
-DIRECTIVE = re.compile(
-    r"^(?P<indent>[ \t]*)\.\. (?P<kind>warning|note|deprecated|versionadded|versionchanged|important|danger)::"
-    r"(?P<rest>.*)$"
+#: How a docstring begins one: as a directive of reStructuredText, sloppily spelled too, or as a section of its own.
+NOTICE = re.compile(
+    r"^(?P<indent>[ \t]*)"
+    r"(?:\.\. ?(?P<directive>warning|note|deprecated|versionadded|versionchanged|important|danger|caution) ?::?"
+    r"|(?P<section>Note|Warning|WARNING|NOTE|Important|Danger|Caution)::?(?=\s|$))"
+    r"(?P<rest>.*)$",
+    re.IGNORECASE,
 )
 
 
@@ -26,17 +30,22 @@ def notices(docstring: str) -> dict[str, str]:
     found: dict[str, str] = {}
     counts: dict[str, int] = {}
     for start, line in enumerate(lines):
-        match = DIRECTIVE.match(line)
-        if match is None:
+        match = NOTICE.match(line)
+        if match is None or (match["section"] and match["section"].islower()):
             continue
         body = [match["rest"]]
+        # `Note: text` goes on at its own indentation up to the next blank line; all else is indented further.
+        running = bool(match["section"] and match["rest"].strip())
         for following in lines[start + 1 :]:
             indent = len(following) - len(following.lstrip())
-            if following.strip() and indent <= len(match["indent"]):
+            if running and not following.strip():
+                break
+            if not running and following.strip() and indent <= len(match["indent"]):
                 break
             body.append(following)
-        counts[match["kind"]] = counts.get(match["kind"], 0) + 1
-        found[f"{match['kind']} {counts[match['kind']]}"] = normalised("\n".join(body))
+        kind = (match["directive"] or match["section"]).lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        found[f"{kind} {counts[kind]}"] = normalised("\n".join(body))
     return found
 
 

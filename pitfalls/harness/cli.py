@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from pitfalls import __version__
 from pitfalls.harness import catalogue, compare, known, record, report, usage, verdict
+from pitfalls.harness.words import plural
 
 EXIT_CODES = "exit codes: 0 nothing that counts changed, 10 something did, 11 no verdict could be reached, 2 bad usage"
 
@@ -139,6 +140,25 @@ def _reading_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     show.add_argument("slug")
 
+    site = _verb(
+        verbs,
+        "site",
+        "Build the site: a page for each pitfall and each release.",
+        "torch-pitfalls site build/site",
+        "needs Sphinx and its theme: pip install 'torch-pitfalls[site]'",
+    )
+    site.add_argument("target", type=Path, metavar="FOLDER", help="where to; an earlier site there is replaced")
+
+    ledger = _verb(
+        verbs,
+        "claims",
+        "Say how much of what torch documents is pinned, and what its documentation changed.",
+        "torch-pitfalls claims --open",
+        "exit codes: 0, or 10 if the installed torch documents what the ledger does not know",
+    )
+    ledger.add_argument("--open", action="store_true", help="list the claims that could be pinned and are not")
+    ledger.add_argument("--json", action="store_true", help="print JSON")
+
     run = _verb(
         verbs,
         "run",
@@ -153,6 +173,7 @@ def _reading_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     from pitfalls.harness.runs import RunError
+    from pitfalls.harness.site import SiteError
 
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -161,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (record.RecordError, known.KnownError, RunError) as error:
         print(f"torch-pitfalls: {error}", file=sys.stderr)
         return verdict.INCOMPLETE
-    except (FileNotFoundError, catalogue.UnknownError) as error:
+    except (FileNotFoundError, catalogue.UnknownError, SiteError) as error:
         print(f"torch-pitfalls: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -359,6 +380,23 @@ def _run(options: argparse.Namespace) -> int:
     return program.run(options.script, options.arguments)
 
 
+def _site(options: argparse.Namespace) -> int:
+    from pitfalls.harness import site
+
+    number = site.build(options.target, progress)
+    progress(f"{plural(number, 'pitfall')} in {options.target / 'index.html'}")
+    return 0
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from pitfalls.harness import claims, reading
+
+    progress("reading the docstrings of the installed torch")
+    found = claims.coverage(claims.ledger(), claims.documented())
+    print(_json(reading.claims_as_json(found)) if options.json else reading.claims_told(found, every_open=options.open))
+    return verdict.CHANGED if found.new or found.reworded else verdict.UNCHANGED
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "diff": _diff,
     "compare": _compare,
@@ -368,4 +406,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "cite": _cite,
     "show": _show,
     "run": _run,
+    "site": _site,
+    "claims": _claims,
 }

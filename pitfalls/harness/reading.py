@@ -8,10 +8,12 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 from pitfalls import __version__
 from pitfalls.harness import catalogue, source, versions
 from pitfalls.harness.catalogue import Entry
+from pitfalls.harness.claims import Coverage
 from pitfalls.harness.links import link, page
 from pitfalls.harness.search import Found
 
@@ -103,6 +105,44 @@ def citations(entry: Entry) -> dict[str, str]:
 
 def _tex(text: str) -> str:
     return re.sub(r"([_%&#$])", r"\\\1", text)
+
+
+def claims_told(found: Coverage, *, every_open: bool) -> str:
+    """How much of what torch documents the catalogue pins, and what the installed torch documents otherwise."""
+    lines = []
+    for name, pages in (("docstrings", False), ("manual", True)):
+        counts = found.counts(pages=pages)
+        testable = counts["pinned"] + counts["open"]
+        share = f" ({counts['pinned'] / testable:.0%} of what a test can show)" if testable else ""
+        lines.append(
+            f"{name}: {counts.total()} claims: {counts['pinned']} pinned{share}, {counts['excused']} excused, "
+            f"{counts['open']} open"
+        )
+    torch = installed_torch()
+    for what, keys in (
+        ("new", found.new),
+        ("reworded", [(claim.owner, claim.label) for claim in found.reworded]),
+        ("gone", [(claim.owner, claim.label) for claim in found.gone]),
+    ):
+        lines.append(f"{what} in torch {torch}: {len(keys)}")
+        lines += [f"  {owner}, {label}" for owner, label in keys]
+    if every_open:
+        lines.append("open:")
+        lines += [f"  {claim.owner}, {claim.label}: {claim.says}" for claim in found.claims if claim.state == "open"]
+    return "\n".join(lines)
+
+
+def claims_as_json(found: Coverage) -> dict[str, Any]:
+    """The same as plain JSON values."""
+    return {
+        "torch": installed_torch(),
+        "docstrings": dict(found.counts(pages=False)),
+        "pages": dict(found.counts(pages=True)),
+        "new": [list(key) for key in found.new],
+        "reworded": [[claim.owner, claim.label] for claim in found.reworded],
+        "gone": [[claim.owner, claim.label] for claim in found.gone],
+        "open": [[claim.owner, claim.label, claim.says] for claim in found.claims if claim.state == "open"],
+    }
 
 
 def script(entry: Entry) -> str:
