@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pitfalls import __version__
-from pitfalls.harness import catalogue, claims, compare, links, reading, record
+from pitfalls.harness import catalogue, claims, compare, links, reading, record, versions
 from pitfalls.harness.catalogue import Entry
 from pitfalls.harness.record import Record
 from pitfalls.harness.versions import release
@@ -146,7 +146,7 @@ def _write_sources(folder: Path, entries: list[Entry]) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(templates.get_template(template).render(**values), encoding="utf-8")
 
-    newest = shipped[-1].torch if shipped else "2.15.0"
+    newest = shipped[-1].torch.partition("+")[0] if shipped else versions.NEWEST_KNOWN
     held = claims.ledger() if claims.LEDGER.exists() else []
     cited_by: dict[str, list[claims.Claim]] = {}
     for claim in held:
