@@ -119,6 +119,11 @@ def test_nothing_initialises_cuda_at_collection(pytester):
         ('symptom="something"', 'symptom="s", error=""', "error= is empty"),
         ('symptom="something"', 'symptom="s", priority=4', "priority= is 1, 2 or 3, not 4"),
         ('symptom="something"', 'symptom="s", changed={"new": "x"}', "changed= has the key 'new', not a release"),
+        (
+            'symptom="something"',
+            'symptom="s", contradicts={"torch.zeros": "x"}',
+            "contradicts= has the key 'torch.zeros', which docs= does not name",
+        ),
     ],
 )
 def test_a_breach_is_a_collection_error_that_names_the_class(run, old, new, says):

@@ -153,7 +153,7 @@ def test_the_copy_button_copies_the_code(page, site):  # noqa: F811
 
 @needs_browser
 @pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("name", ["index", "pitfalls/grad-accumulates", "releases/2.6", "coverage"])
+@pytest.mark.parametrize("name", ["index", "pitfalls/grad-accumulates", "releases/2.6", "coverage", "disagreements"])
 def test_nothing_is_wider_than_the_screen(page, site, width, name):  # noqa: F811
     page.set_viewport_size({"width": width, "height": 800})
     page.goto((site / f"{name}.html").as_uri())

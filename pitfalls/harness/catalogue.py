@@ -48,6 +48,7 @@ class Entry:
     error: str | None
     priority: int
     changed: dict[str, str]
+    contradicts: dict[str, str]
     since: list[str]
     before: list[str]
     devices: list[str]
@@ -90,6 +91,7 @@ def _of_module(path: Path) -> Iterator[Entry]:
             error=given.get("error"),
             priority=given.get("priority", 2),
             changed=given.get("changed") or {},
+            contradicts=given.get("contradicts") or {},
             since=[release for mark, release in marked if mark == "since"],
             before=[release for mark, release in marked if mark == "before"],
             devices=_devices(match["body"]),

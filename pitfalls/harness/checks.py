@@ -130,6 +130,10 @@ def breaches(cls: type, torch_version: str, applicable: bool) -> list[str]:
     if pitfall.priority not in (1, 2, 3):
         found.append(f"priority= is 1, 2 or 3, not {pitfall.priority!r}")
     found += [f"changed= has the key {key!r}, not a release" for key in pitfall.changed if not _is_release(key)]
+    named = {entry(doc)[0] for doc in pitfall.docs}
+    found += [
+        f"contradicts= has the key {key!r}, which docs= does not name" for key in set(pitfall.contradicts) - named
+    ]
     if applicable:
         found += _docs_breaches(pitfall, torch_version)
     return found

@@ -106,6 +106,16 @@ def parser() -> argparse.ArgumentParser:
     _output_options(upgrade)
     _run_options(upgrade)
 
+    merge = _verb(
+        verbs,
+        "merge",
+        "Put records together: a line for each torch and device, and one record of one torch.",
+        "torch-pitfalls merge cpu.json cuda.json --out all.json",
+        "exit codes: 0, 11 if the records can't be put together, 2 bad usage",
+    )
+    merge.add_argument("records", nargs="+", help="files, or releases whose record comes with the suite")
+    merge.add_argument("--out", type=Path, metavar="FILE", help="write them as one record; they must be of one torch")
+
     _reading_verbs(verbs)
     return main
 
@@ -305,6 +315,18 @@ def _write(path: Path, text: str) -> None:
         raise record.RecordError(f"{path} can't be written: {error.strerror}") from None
 
 
+def _merge(options: argparse.Namespace) -> int:
+    records = [record.find(name) for name in options.records]
+    content = record.merged(records) if options.out else None
+    print(record.table(records))
+    if content is not None:
+        if reason := record.refuse_to_overwrite(options.out):
+            raise record.RecordError(f"--out {options.out}: {reason}")
+        record.write(options.out, content)
+        progress(f"{plural(content['footer']['cases'], 'case')} written to {options.out}")
+    return verdict.UNCHANGED
+
+
 def _list(options: argparse.Namespace) -> int:
     from pitfalls.harness import reading
 
@@ -401,6 +423,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "diff": _diff,
     "compare": _compare,
     "upgrade": _upgrade,
+    "merge": _merge,
     "list": _list,
     "explain": _explain,
     "cite": _cite,

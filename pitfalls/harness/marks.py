@@ -22,6 +22,7 @@ class Pitfall:
     error: str | None = None
     priority: int = 2
     changed: Mapping[str, str] = field(default_factory=dict)
+    contradicts: Mapping[str, str] = field(default_factory=dict)
 
 
 def pitfall(
@@ -32,6 +33,7 @@ def pitfall(
     error: str | None = None,
     priority: int = 2,
     changed: Mapping[str, str] | None = None,
+    contradicts: Mapping[str, str] | None = None,
 ) -> Callable[[T], T]:
     """Make a test class a pitfall of the catalogue.
 
@@ -44,10 +46,14 @@ def pitfall(
         error: the stable core of the message that the pitfall raises, if it raises one.
         priority: 1 bites ordinary users, 2 bites some, 3 is rare.
         changed: by release (``{"2.6": "weights_only became the default"}``), what became different in it.
+        contradicts: where torch does otherwise than it documents: what is documented, in our words, by the name or page
+            that says so (``{"torch.multinomial": "fewer categories than draws raise"}``), which is among ``docs``.
     """
 
     def decorate(cls: T) -> T:
-        cls.__pitfall__ = Pitfall(slug, docs, symptom, error, priority, dict(changed or {}))  # type: ignore[attr-defined]
+        cls.__pitfall__ = Pitfall(  # type: ignore[attr-defined]
+            slug, docs, symptom, error, priority, dict(changed or {}), dict(contradicts or {})
+        )
         return cls
 
     return decorate

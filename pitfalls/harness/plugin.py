@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,17 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
             "choices": FAIL_ON,
             "default": FAIL_ON[0],
             "help": "with --compare: the mildest change that counts (default: %(default)s)",
+        },
+    ),
+    (
+        "quick",
+        {"action": "store_true", "help": "run only the pitfalls that bite ordinary users: those of priority 1"},
+    ),
+    (
+        "floor",
+        {
+            "action": "store_true",
+            "help": "exit code 11 unless the whole catalogue ran, on the CPU and on each required device",
         },
     ),
     (
@@ -248,13 +259,30 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only the cases whose keys a file lists: how changed cases are run once more."""
+    """Keep only the cases whose keys a file lists, which is how changed cases are run once more, or the quick ones."""
     listed: Path | None = config.getoption("pitfalls_select", None)
     if listed is not None:
         wanted = set(listed.read_text(encoding="utf-8").splitlines())
-        kept = [item for item in items if CASE in item.stash and item.stash[CASE].key in wanted]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        _keep(config, items, lambda item: CASE in item.stash and item.stash[CASE].key in wanted)
+    if config.getoption("pitfalls_quick", False):
+        _keep(config, items, lambda item: CASE not in item.stash or item.stash[CASE].pitfall.priority == 1)
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:
+    left_out = [item for item in items if not wanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if wanted(item)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --quick pass by the modules of ours that hold nothing for it: importing them is what takes the time."""
+    name = collection_path.name
+    if not config.getoption("pitfalls_quick", False) or not (name.startswith("test_") and name.endswith(".py")):
+        return None
+    if not _in_catalogue(collection_path) or "priority=1," in collection_path.read_text(encoding="utf-8"):
+        return None
+    return True
 
 
 # Each case ----------------------------------------------------------------------------------------------------------

@@ -254,3 +254,56 @@ def split_key(key: str) -> tuple[str, str, str, str | None]:
 def unique(values: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     """Values without repetitions, sorted."""
     return [dict(pairs) for pairs in sorted({tuple(sorted(value.items())) for value in values})]
+
+
+def merged(records: list[Record]) -> dict[str, Any]:
+    """Put records of one torch together, as of runs on several devices or of parts of the catalogue.
+
+    Raises:
+        RecordError: if they are of different torches or catalogues, or disagree about a case.
+    """
+    first = records[0]
+    for other in records[1:]:
+        for what, mine, theirs in (
+            ("torch", first.header["environment"]["torch_git"], other.header["environment"]["torch_git"]),
+            ("catalogue", first.footer["catalogue"], other.footer["catalogue"]),
+        ):
+            if mine != theirs:
+                raise RecordError(f"{first.name} and {other.name} are of different {what}: {mine} and {theirs}")
+    cases: dict[str, dict[str, Any]] = {}
+    for one in records:
+        for key, case in one.cases.items():
+            if cases.setdefault(key, case) != case:
+                raise RecordError(
+                    f"{one.name} disagrees about {key}: {case['outcome']}, and {cases[key]['outcome']} before"
+                )
+    devices = {device for key in cases if (device := split_key(key)[3])}
+    absent = {name: why for one in records for name, why in one.header["absent"].items() if name not in devices}
+    gpus = sorted({gpu for one in records for gpu in one.header["environment"]["gpus"]})
+    return build(
+        environment={**first.header["environment"], "gpus": gpus},
+        suite=first.header["suite"],
+        catalogue=first.footer["catalogue"],
+        pitfalls={slug: told for one in records for slug, told in one.pitfalls.items()},
+        cases=cases,
+        absent=absent,
+        apis={name: api for one in records for name, api in one.apis.items()},
+        complete=any(one.complete for one in records),
+        seconds=sum(one.header["seconds"] for one in records),
+    )
+
+
+def table(records: list[Record]) -> str:
+    """What records found, a line for each torch and device."""
+    lines = [f"{'torch':<18}{'device':<10}{'pitfalls hold':>14}{'cases hold':>12}{'no longer':>11}{'skipped':>9}  of"]
+    for one in records:
+        keyed = [(*split_key(key), case["outcome"]) for key, case in one.cases.items()]
+        for device in sorted({found for _, _, _, found, _ in keyed if found}):
+            outcomes = Counter(outcome for _, _, _, where, outcome in keyed if where in (device, None))
+            broken = {slug for slug, _, _, where, outcome in keyed if where in (device, None) and outcome == "failed"}
+            held = {slug for slug, _, _, where, outcome in keyed if where in (device, None) and outcome == "passed"}
+            lines.append(
+                f"{one.torch:<18}{device:<10}{len(held - broken):>14}{outcomes['passed']:>12}{outcomes['failed']:>11}"
+                f"{outcomes['skipped']:>9}  {one.name}"
+            )
+    return "\n".join(lines)

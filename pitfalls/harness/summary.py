@@ -106,6 +106,10 @@ class Summary:
         """Write the record and compare it, once everything has run."""
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         self.interrupted = not ended or bool(session.shouldfail or session.shouldstop)
+        if self.config.getoption("pitfalls_floor", False):
+            self.messages += (below := [f"below the floor: {reason}" for reason in self._below_the_floor()])
+            if below and ended:
+                session.exitstatus = verdict.INCOMPLETE
         if self.record_path is None and self.baseline is None:
             return
         if not self.cases:
@@ -117,6 +121,31 @@ class Summary:
             session.exitstatus = verdict.INCOMPLETE
         if self.baseline is not None:
             self._compare(self.baseline, content, session)
+
+    def _below_the_floor(self) -> list[str]:
+        """What a gate that relies on this run would miss, each in a line."""
+        from pitfalls.harness import record
+
+        reasons = []
+        if not self._complete():
+            ran = {case["slug"] for case in self.cases.values()}
+            reasons.append(f"{len(ran)} of {len(source.slugs())} pitfalls ran")
+        ran_on = Counter(
+            case["device"]
+            for key, case in self.cases.items()
+            if self.outcomes.get(key) in ("passed", "failed", "leaked")
+        )
+        for device in {"cpu", *self.config.getoption("pitfalls_require_device", [])}:
+            skipped = sum(number for (where, _), number in self.skips.items() if where == device)
+            if skipped or not ran_on[device]:
+                reasons.append(f"{ran_on[device]} cases ran on {device}, {skipped} were skipped")
+        torch = environment.facts(with_gpu=False)["torch"].partition("+")[0]
+        if torch in record.shipped():
+            manifest = record.find(torch)
+            known = sum(key.endswith("@cpu") and case["outcome"] == "passed" for key, case in manifest.cases.items())
+            if manifest.footer["catalogue"] == source.digest() and ran_on["cpu"] < known:
+                reasons.append(f"{ran_on['cpu']} cases ran on the CPU, {known} are known to on torch {torch}")
+        return reasons
 
     def _content(self) -> dict[str, Any]:
         from pitfalls import __version__

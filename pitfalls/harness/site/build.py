@@ -176,6 +176,12 @@ def _write_sources(folder: Path, entries: list[Entry]) -> None:
     write("index", "index.rst.j2", entries=entries, areas=sorted(areas.items()), minors=minors, torch=newest)
     write("releases/index", "releases.rst.j2", minors=minors)
     write("coverage", "coverage.rst.j2", coverage=claims.coverage(held, None), owners=_by_owner(held))
+    contrary = [
+        (entry, [one["torch"] for one in (_seen(entry.slug, one) for one in shipped) if one["said"].startswith("held")])
+        for entry in entries
+        if entry.contradicts
+    ]
+    write("disagreements", "disagreements.rst.j2", contrary=contrary, torch=newest)
     _write_messages(folder / "_static" / "messages.js", entries, shipped)
 
 
