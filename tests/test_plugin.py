@@ -355,10 +355,11 @@ def test_the_table_of_options_in_the_readme_is_true():
 
     readme = (source.PACKAGE.parent / "README.md").read_text(encoding="utf-8")
     table = readme.split("<!-- options: begin -->")[1].split("<!-- options: end -->")[0]
-    rows = re.findall(r"^\| `--([\w-]+) (\w+)` \| (.+) \|$", table, re.MULTILINE)
+    rows = re.findall(r"^\| `--([\w-]+)(?: (\w+))?` \| (.+) \|$", table, re.MULTILINE)
     told = []
     for name, settings in OPTIONS:
         if not name.startswith("pitfalls-"):
             text = settings["help"].replace("%(default)s", str(settings.get("default")))
-            told.append((name, settings.get("metavar", "KIND"), text))
+            flag = settings.get("action") == "store_true"
+            told.append((name, "" if flag else settings.get("metavar", "KIND"), text))
     assert rows == told

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pitfalls.harness import devices, source
+from pitfalls.harness.limit import limited
 from pitfalls.harness.marks import observed
 from pitfalls.harness.summary import Summary
 
@@ -35,6 +37,9 @@ MARKS = (
     "slow: this pin needs more than a second",
 )
 
+
+#: What a module holds that has something for --quick.
+QUICK = re.compile(r"\bpriority=1\b")
 
 #: The kinds of change, the worst first; `pitfalls.harness.compare.Kind` has their order.
 FAIL_ON = ("behaviour", "warning", "signature", "docs", "message")
@@ -280,7 +285,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     name = collection_path.name
     if not config.getoption("pitfalls_quick", False) or not (name.startswith("test_") and name.endswith(".py")):
         return None
-    if not _in_catalogue(collection_path) or "priority=1," in collection_path.read_text(encoding="utf-8"):
+    if not _in_catalogue(collection_path) or QUICK.search(collection_path.read_text(encoding="utf-8")):
         return None
     return True
 
@@ -311,7 +316,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Give the pin its time and no more, and note what it expects and gets, for the record."""
     if CASE not in item.stash:
         return (yield)
-    from pitfalls.harness.limit import limited
     from pitfalls.harness.recording import listening
 
     with limited(item.stash[CASE].key, slow=item.get_closest_marker("slow") is not None):
