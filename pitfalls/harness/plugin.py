@@ -316,11 +316,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Give the pin its time and no more, and note what it expects and gets, for the record."""
     if CASE not in item.stash:
         return (yield)
-    from pitfalls.harness.recording import listening
-
     with limited(item.stash[CASE].key, slow=item.get_closest_marker("slow") is not None):
         if not recording(item.config):
             return (yield)
+        from pitfalls.harness.recording import listening
+
         with listening() as notes:
             item.stash[NOTES] = notes
             return (yield)
