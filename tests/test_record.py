@@ -1,5 +1,6 @@
 """Records: what a run writes, and what it refuses to overwrite or to read."""
 
+import itertools
 import json
 import os
 import shutil
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pitfalls.harness import record, source
+from pitfalls.harness import catalogue, compare, record, source
+from pitfalls.harness.versions import release
 
 ROOT = source.PACKAGE.parent
 
@@ -258,3 +260,19 @@ def test_a_file_too_large_to_be_a_record_is_not_even_read(tmp_path):
 )
 def test_messages_are_stripped_of_what_differs_by_machine(text, stable):
     assert record.stable(text) == stable
+
+
+def test_each_change_that_a_pitfall_states_was_seen_and_each_seen_is_stated():
+    shipped = [record.read(path) for path in record.shipped().values()]
+    minors = {".".join(map(str, release(one.torch)[:2])) for one in shipped[1:]}
+    stated, seen, behaved = set(), set(), set()
+    for entry in catalogue.entries():
+        stated |= {(".".join(number.split(".")[:2]), entry.slug) for number in entry.changed}
+    for old, new in itertools.pairwise(shipped):
+        minor = ".".join(map(str, release(new.torch)[:2]))
+        for change in compare.compare(old, new).changes:
+            seen.add((minor, change.subject))
+            if change.what == "holds otherwise":
+                behaved.add((minor, change.subject))
+    assert sorted(pair for pair in stated - seen if pair[0] in minors) == []
+    assert sorted(behaved - stated) == []
