@@ -15,9 +15,9 @@ import tests.counterfactuals
 from pitfalls.harness.plugin import CASE
 from pitfalls.harness.source import slugs
 from tests.counterfactuals import REGISTRY, Counterfactual
-from tests.proof.plugin import once, pytest_pyfunc_call
+from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path
 
-__all__ = ["pytest_pyfunc_call"]  # a hook: it notes on which line a test goes red
+__all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
 RESULTS: pytest.StashKey[dict[str, set[str]]] = pytest.StashKey()
 HEADLINES: pytest.StashKey[set[str]] = pytest.StashKey()

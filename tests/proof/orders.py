@@ -15,9 +15,9 @@ import torch
 import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness.plugin import CASE
-from tests.proof.plugin import once, pytest_pyfunc_call
+from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path
 
-__all__ = ["pytest_pyfunc_call"]
+__all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
 ORDERS = 10
 Outcomes = dict[str, str]

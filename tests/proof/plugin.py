@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,12 @@ from tests.proof.points import Points, targets, watched
 LIMIT = 120
 
 _now: dict[str, Any] = {}
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own for each run; pytest's fixture waits at its end for a report that is not made here."""
+    return tmp_path_factory.mktemp("proof")
 
 
 @dataclass
