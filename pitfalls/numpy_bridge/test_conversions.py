@@ -52,7 +52,7 @@ class TestSharedMemoryCannotGrow:
 
 @pitfall(
     "numpy-scalars-keep-float64",
-    docs=[("torch.tensor", "If ``None``, infers data type from"), "torch.asarray"],
+    docs=[("torch.tensor", "if ``None``, infers data type from"), "torch.asarray"],
     symptom="a tensor made from np.mean(...) is float64, although torch.tensor(0.5) is float32",
 )
 class TestNumpyScalarsKeepFloat64:
@@ -92,7 +92,7 @@ class TestNumpyScalarsKeepFloat64:
 
 @pitfall(
     "zero-dim-numpy-is-an-array",
-    docs=[("torch.Tensor.numpy", "and the returned ndarray share the same storage"), "torch.Tensor.item"],
+    docs=[("torch.Tensor.numpy", "tensor will share their storage"), "torch.Tensor.item"],
     symptom="a logged loss changes afterwards, because loss.numpy() is an array and no number",
 )
 class TestZeroDimNumpyIsAnArray:

@@ -45,7 +45,7 @@ class TestSavedBytesChangeWithTheRelease:
 @pitfall(
     "saving-a-slice-saves-its-storage",
     docs=[
-        ("torch.save", "shares storage with other tensors"),
+        "torch.save",
         "notes/serialization#saving-and-loading-tensors-preserves-views",
     ],
     symptom="a checkpoint of a few values is as large as the tensor they were cut from",

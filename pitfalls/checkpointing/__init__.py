@@ -1,0 +1,1 @@
+"""Memory for time: activation checkpointing, and what else keeps tensors alive."""

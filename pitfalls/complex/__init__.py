@@ -1,0 +1,1 @@
+"""Complex tensors: views, lazy conjugation, gradients and conversions."""

@@ -1,0 +1,1 @@
+"""Pitfalls of indexing: masks, lists and index tensors, gather and scatter, orders and ties, indices out of range."""

@@ -1,0 +1,1 @@
+"""Nested and masked tensors: ragged batches and missing values."""

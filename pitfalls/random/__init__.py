@@ -1,0 +1,1 @@
+"""Pitfalls of randomness: seeds and generators, what is drawn, determinism, and distributions."""

@@ -1,0 +1,1 @@
+"""Pitfalls of shapes: broadcasting, `out=`, assignment, repetition, and the shapes of matrix products."""

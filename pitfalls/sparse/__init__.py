@@ -1,0 +1,1 @@
+"""Sparse tensors: COO and the compressed layouts, what they store and what they refuse."""
