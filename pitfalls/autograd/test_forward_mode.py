@@ -10,8 +10,8 @@ import torch.autograd.forward_ad as fwad
 from pitfalls import pitfall
 
 
-@pytest.fixture(autouse=True)
-def _formulas_and_level():
+@pytest.fixture
+def formulas():
     """Compile the formulas of forward mode, as torch does once, with warnings; leave a level that stayed open."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -42,7 +42,7 @@ class TestNoGradSparesForwardMode:
     @pytest.mark.parametrize(
         "mode", [torch.no_grad, lambda: torch.set_grad_enabled(False)], ids=["no_grad", "set_grad_enabled(False)"]
     )
-    def test_trap_tangents_go_through(self, device, mode):
+    def test_trap_tangents_go_through(self, device, formulas, mode):
         with fwad.dual_level(), mode():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             tangent = fwad.unpack_dual(x**3).tangent
@@ -51,7 +51,7 @@ class TestNoGradSparesForwardMode:
     @pytest.mark.parametrize(
         "inner", [contextlib.nullcontext, torch.enable_grad], ids=["alone", "with enable_grad inside"]
     )
-    def test_trap_inference_mode_drops_them(self, device, inner):
+    def test_trap_inference_mode_drops_them(self, device, formulas, inner):
         with fwad.dual_level():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             with torch.inference_mode(), inner():
@@ -63,7 +63,7 @@ class TestNoGradSparesForwardMode:
         [lambda x: fwad.unpack_dual(x).primal, lambda x: x.detach()],
         ids=["the primal", "detach"],
     )
-    def test_fix_leave_the_tangent_behind(self, device, leave):
+    def test_fix_leave_the_tangent_behind(self, device, formulas, leave):
         with fwad.dual_level():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             y = leave(x) ** 3
@@ -85,7 +85,7 @@ class TestDualLevelsDoNotNest:
     A backward pass through a tangent does work, since ``make_dual`` is differentiable.
     """
 
-    def test_trap_a_second_level_is_refused(self):
+    def test_trap_a_second_level_is_refused(self, formulas):
         with (
             fwad.dual_level(),
             pytest.raises(RuntimeError, match="Nested forward mode AD is not supported"),
@@ -93,7 +93,7 @@ class TestDualLevelsDoNotNest:
         ):
             pass
 
-    def test_fix_func_jvp_nests(self, device):
+    def test_fix_func_jvp_nests(self, device, formulas):
         x, one = torch.tensor(2.0, device=device), torch.tensor(1.0, device=device)
 
         def slope(x):
@@ -101,7 +101,7 @@ class TestDualLevelsDoNotNest:
 
         assert torch.func.jvp(slope, (x,), (one,))[1].item() == 12
 
-    def test_fix_backward_through_the_tangent(self, device):
+    def test_fix_backward_through_the_tangent(self, device, formulas):
         x = torch.tensor(2.0, device=device, requires_grad=True)
         with fwad.dual_level():
             dual = fwad.make_dual(x, torch.tensor(1.0, device=device))
@@ -126,13 +126,13 @@ class TestTangentsEndWithTheirLevel:
     A dual number outside of any level can't be made at all. Unpack inside, and keep the tangent itself.
     """
 
-    def test_trap_afterwards_it_is_none(self, device):
+    def test_trap_afterwards_it_is_none(self, device, formulas):
         with fwad.dual_level():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             y = x**3
         assert fwad.unpack_dual(y).tangent is None
 
-    def test_trap_the_next_level_does_not_bring_it_back(self, device):
+    def test_trap_the_next_level_does_not_bring_it_back(self, device, formulas):
         with fwad.dual_level():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             y = x**3
@@ -140,12 +140,12 @@ class TestTangentsEndWithTheirLevel:
             tangent = fwad.unpack_dual(y).tangent
         assert tangent is None
 
-    def test_trap_none_can_be_made_outside(self, device):
+    def test_trap_none_can_be_made_outside(self, device, formulas):
         x = torch.tensor(2.0, device=device)
         with pytest.raises(RuntimeError, match="no level exists"):
             fwad.make_dual(x, torch.ones_like(x))
 
-    def test_fix_unpack_inside(self, device):
+    def test_fix_unpack_inside(self, device, formulas):
         with fwad.dual_level():
             x = fwad.make_dual(torch.tensor(2.0, device=device), torch.tensor(1.0, device=device))
             tangent = fwad.unpack_dual(x**3).tangent
@@ -167,18 +167,18 @@ class TestDualNumberSharesItsPrimal:
     The tangent must have the shape of the primal, exactly, and integers have none.
     """
 
-    def test_trap_a_write_reaches_the_primal(self, device):
+    def test_trap_a_write_reaches_the_primal(self, device, formulas):
         x = torch.tensor(2.0, device=device)
         with fwad.dual_level():
             fwad.make_dual(x, torch.tensor(1.0, device=device)).mul_(5)
         assert x.item() == 10
 
-    def test_trap_a_tangent_is_not_broadcast(self, device):
+    def test_trap_a_tangent_is_not_broadcast(self, device, formulas):
         x = torch.ones(2, device=device)
         with fwad.dual_level(), pytest.raises(RuntimeError, match="has a different size than that of the original"):
             fwad.make_dual(x, torch.tensor(1.0, device=device))
 
-    def test_fix_a_copy_has_memory_of_its_own(self, device):
+    def test_fix_a_copy_has_memory_of_its_own(self, device, formulas):
         x = torch.tensor(2.0, device=device)
         with fwad.dual_level():
             fwad.make_dual(x.clone(), torch.tensor(1.0, device=device)).mul_(5)

@@ -12,6 +12,7 @@ from pitfalls import pitfall, since
     docs=["torch.Tensor.retain_grad", "notes/autograd#the-order-in-which-the-different-hooks-are-fired"],
     symptom="the .grad of an intermediate result is not what flows on to its inputs",
     priority=3,
+    contradicts={"notes/autograd#the-order-in-which-the-different-hooks-are-fired": "it comes after pre-hooks"},
 )
 class TestRetainGradRunsAfterTensorHooks:
     """``retain_grad()`` stores the gradient after all tensor hooks and before the hooks of the node.

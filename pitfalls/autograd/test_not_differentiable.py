@@ -115,6 +115,7 @@ class TestRoundingHasGradientZero:
     docs=["torch.bernoulli", "torch.normal", "notes/autograd#gradients-for-non-differentiable-functions"],
     symptom="the parameters of the distribution that I sample from never change",
     priority=2,
+    contradicts={"notes/autograd#gradients-for-non-differentiable-functions": "random mappings raise in backward"},
 )
 class TestSamplingHasGradientZero:
     """``bernoulli``, ``normal`` and ``poisson`` send back zeros to the probabilities or means that they draw with.

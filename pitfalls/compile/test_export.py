@@ -1,5 +1,6 @@
 """``torch.export``: how an exported program is called, what it accepts, and what its module is made of."""
 
+import importlib
 import warnings
 
 import pytest
@@ -9,18 +10,18 @@ from pitfalls import before, pitfall, since
 
 
 @pytest.fixture
-def export(monkeypatch):
+def export():
     """``torch.export.export``; what it leaves behind in the compiler is cleared away."""
-    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # torch 2.3 starts its workers when it is imported
     validated = torch.distributions.Distribution._validate_args  # switched off when the compiler is imported
-    try:
-        torch.compile(lambda: None, backend="eager")
-    except RuntimeError as error:  # this Python is too new for this torch's compiler
-        pytest.skip(str(error).splitlines()[0])
-    from torch.export import export
+    config = importlib.import_module("torch._inductor.config")
+    with warnings.catch_warnings(), config.patch(compile_threads=1):  # torch 2.3 starts workers, 2.8 leaves a filter
+        try:
+            torch.compile(lambda: None, backend="eager")
+        except RuntimeError as error:  # this Python is too new for this torch's compiler
+            pytest.skip(str(error).splitlines()[0])
+        from torch.export import export
 
-    torch._dynamo.reset()
-    with warnings.catch_warnings():  # up to torch 2.8 the compiler leaves a filter behind
+        torch._dynamo.reset()
         yield export
     torch._dynamo.reset()
     torch.distributions.Distribution.set_default_validate_args(validated)

@@ -236,38 +236,6 @@ class TestModuleHooksOfTheProcess:
 
 
 @pitfall(
-    "sequential-passes-one-value",
-    docs=[("torch.nn.Sequential", 'then "chains" outputs to inputs sequentially'), "notes/modules"],
-    symptom="TypeError: linear(): argument 'input' must be Tensor, not tuple, for an LSTM in an nn.Sequential",
-    error="must be Tensor, not tuple",
-)
-class TestSequentialPassesOneValue:
-    """``Sequential`` hands each module one value: what the last one returned, a tuple as a tuple.
-
-    So an ``LSTM`` or ``MultiheadAttention``, which return several things, can't be followed by an ordinary layer, and
-    ``Sequential`` itself takes one argument. Write a ``forward``, or a small module that picks what goes on.
-    """
-
-    def test_trap_a_tuple_is_not_unpacked(self, device, seeded):
-        net = nn.Sequential(nn.LSTM(1, 2, device=device), nn.Linear(2, 1, device=device))
-        with pytest.raises(TypeError, match="must be Tensor, not tuple"):
-            net(torch.ones(3, 1, device=device))
-
-    def test_trap_it_takes_one_argument(self, device):
-        net = nn.Sequential(nn.Identity())
-        with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
-            net(torch.ones(1, device=device), torch.ones(1, device=device))
-
-    def test_fix_a_module_that_picks(self, device, seeded):
-        class First(nn.Module):
-            def forward(self, outputs):
-                return outputs[0]
-
-        net = nn.Sequential(nn.LSTM(1, 2, device=device), First(), nn.Linear(2, 1, device=device))
-        assert net(torch.ones(3, 1, device=device)).shape == (3, 1)
-
-
-@pitfall(
     "module-has-no-device",
     docs=["torch.nn.Module", "torch.nn.Module.to", ("torch.nn.Module.parameters", "iterator over module parameters")],
     symptom="AttributeError: 'Net' object has no attribute 'device'",

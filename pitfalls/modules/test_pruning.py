@@ -137,9 +137,9 @@ class TestFusingNeedsEvalMode:
 
     @pytest.mark.parametrize(("fuse", "make"), PAIRS)
     def test_fix_eval_mode(self, device, seeded, fuse, make):
-        layer, norm = make(device)
+        layer, norm = (module.double() for module in make(device))
         norm.running_mean.fill_(1)
         norm.running_var.fill_(4)
         fused = fuse(layer.eval(), norm.eval())
-        x = torch.full((3, 1, 1) if layer.weight.dim() == 3 else (3, 1), 5.0, device=device)
+        x = torch.full((3, 1, 1) if layer.weight.dim() == 3 else (3, 1), 5.0, dtype=torch.float64, device=device)
         torch.testing.assert_close(fused(x), norm(layer(x)))

@@ -105,9 +105,9 @@ class TestSkipInitLeavesParametersUninitialised:
 
     def test_trap_no_random_numbers_are_drawn(self, device, seeded):
         nn.utils.skip_init(nn.Linear, 2, 3, device=device)
-        after = torch.rand(1)
+        after = torch.rand(1, device=device)
         torch.manual_seed(0)
-        assert torch.equal(torch.rand(1), after)
+        assert torch.equal(torch.rand(1, device=device), after)
 
     def test_trap_the_class_must_take_a_device(self):
         class Net(nn.Module):

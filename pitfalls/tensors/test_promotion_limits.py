@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pitfalls import on, pitfall, since
+from pitfalls import before, on, pitfall, since
 
 
 @pitfall(
@@ -161,9 +161,10 @@ class TestScatterAndItsRelativesWantTheDtype:
     docs=["tensor_attributes#torch-dtype", "torch.promote_types"],
     symptom="Promotion for uint16, uint32, uint64 types is not supported, attempted to promote UInt16 and Int",
     error="Promotion for uint16, uint32, uint64 types is not supported",
+    changed={"2.4": "uint16, uint32 and uint64 promote with floats; they had raised"},
 )
 class TestWideUnsignedMixWithFloatsOnly:
-    """uint16, uint32 and uint64 promote with floats and with themselves; beside any other integer or a bool they raise.
+    """uint16, uint32 and uint64 raise beside any other integer or a bool; with floats they promote since torch 2.4.
 
     They were added for exchange and compilation, with few operations. Convert to int32 or int64 first.
     """
@@ -177,6 +178,16 @@ class TestWideUnsignedMixWithFloatsOnly:
         with pytest.raises(RuntimeError, match="Promotion for uint16, uint32, uint64 types is not supported"):
             x + torch.ones(2, dtype=other, device=device)
 
+    @before("2.4")
+    @on("cpu")
+    @pytest.mark.parametrize("other", [torch.float16, torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("name", WIDE)
+    def test_trap_floats_were_refused_too(self, device, name, other):
+        x = torch.tensor([1, 1], dtype=getattr(torch, name), device=device)
+        with pytest.raises(RuntimeError, match="Promotion for uint16, uint32, uint64 types is not supported"):
+            x + torch.ones(2, dtype=other, device=device)
+
+    @since("2.4")
     @on("cpu")
     @pytest.mark.parametrize("other", [torch.float16, torch.float32, torch.float64], ids=str)
     @pytest.mark.parametrize("name", WIDE)
