@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pitfalls import pitfall
+from pitfalls import pitfall, since
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ class TestWrappedModelPrefixesItsKeys:
         with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "module.weight", "module.bias"'):
             nn.Linear(1, 1, device=device).load_state_dict(state)
 
+    @since("2.1")
     @pytest.mark.slow  # importing the compiler takes seconds
     def test_trap_compile_prefixes_orig_mod(self, device, seeded, compiler):
         net = torch.compile(nn.Linear(1, 1, device=device), backend="eager")

@@ -82,6 +82,7 @@ KERNELS = [
         "2.1": "elementwise functions and activations run in float16 on the CPU",
         "2.2": "softmax, matrix products, convolutions and pooling run in float16 on the CPU",
         "2.3": "layer_norm runs in float16 on the CPU",
+        "2.4": "nll_loss runs in float16 on the CPU",
         "2.8": "a missing kernel raises NotImplementedError, which is a RuntimeError too",
     },
 )

@@ -134,7 +134,6 @@ class TestDrawsDependOnHowTheyAreAskedFor:
     changed={
         "2.2": "VonMises draws other numbers for the same seed",
         "2.7": "dropout, exponential_, multinomial, gumbel_softmax and attention dropout draw others on the CPU",
-        "2.12": "uniform_ never gives its upper end on the CPU",
     },
 )
 class TestSeededNumbersChangeWithTheRelease:
