@@ -29,6 +29,12 @@ def a_file_is_loaded_to_meta(patch):
     patch.setattr(torch, "load", lambda file, **how: load(file, **{"map_location": "meta", **how}))
 
 
+@counterfactual("load-defaults-to-weights-only")
+def every_file_is_trusted(patch):
+    load = torch.load
+    patch.setattr(torch, "load", lambda file, **how: load(file, **{**how, "weights_only": False}))
+
+
 @counterfactual("loading-runs-code-of-the-file")
 def no_file_is_trusted(patch):
     load = torch.load
