@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 import tempfile
+import warnings
 from collections import defaultdict
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def _failures_in_a_child(scripts: dict[str, str], folder: Path) -> list[str]:
 
 def _run(scripts: dict[str, str], folder: Path, told: Path) -> None:
     failures = []
+    warnings.resetwarnings()  # as where somebody runs a script: a warning is printed, and is no error
     with Path(os.devnull).open("w") as nothing:
         sys.stdout = nothing
         for number, (key, text) in enumerate(scripts.items()):

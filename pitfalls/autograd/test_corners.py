@@ -171,7 +171,7 @@ class TestTiedArgumentsShareTheGradient:
 
 @pitfall(
     "picked-tie-gets-the-whole-gradient",
-    docs=["torch.amax", ("torch.amax", "evenly distributes gradient between equal values"), "torch.max"],
+    docs=["torch.amax", "torch.amax", "torch.max"],
     symptom="amax and max(dim) agree, but their gradients do not",
     priority=3,
 )

@@ -20,7 +20,7 @@ from pitfalls.harness import source
 #: A decorated class at the top of a module: its decorators, its name, its docstring, and the rest of its body.
 PITFALL = re.compile(
     r"^(?P<decorators>(?:@(?!pitfall\b)[^\n]*\n(?:[ )][^\n]*\n)*)*@pitfall\([\s\S]*?)"
-    r'^class (?P<name>\w+)[^\n]*:\n    """(?P<docstring>[\s\S]*?)"""(?P<body>[\s\S]*?)(?=^\S|\Z)',
+    r'^class (?P<name>\w+)[^\n]*:\n    """(?P<docstring>[\s\S]*?)"""(?P<body>[\s\S]*?)(?=^@|^class |\Z)',
     re.MULTILINE,
 )
 TEST = re.compile(r"^    def (?P<name>test_\w+)\((?P<arguments>[^)]*)\)", re.MULTILINE)
@@ -139,5 +139,7 @@ def nearest(slug: str) -> list[str]:
 def code(entry: Entry) -> str:
     """The class of a pitfall as it stands in its module, without its decorator and its docstring."""
     text = entry.module.read_text(encoding="utf-8")
-    match = next(match for match in PITFALL.finditer(text) if match["name"] == entry.class_name)
-    return textwrap.dedent(match["body"]).strip()
+    owner = next(node for node in ast.parse(text).body if getattr(node, "name", None) == entry.class_name)
+    assert isinstance(owner, ast.ClassDef)
+    start = owner.body[0].end_lineno  # the docstring's
+    return textwrap.dedent("\n".join(text.splitlines()[start : owner.end_lineno])).strip()

@@ -96,6 +96,9 @@ class TestFloorDivisionRoundsDown:
         assert divide(torch.tensor([7, -7], device=device), 2).tolist() == [3, -3]
 
 
+DIVIDENDS_AND_DIVISORS = ([7, -7, 7, -7], [3, 3, -3, -3])
+
+
 @pitfall(
     "remainder-has-the-sign-of-the-divisor",
     docs=[
@@ -111,17 +114,15 @@ class TestRemainderHasTheSignOfTheDivisor:
     Neither has a complex form.
     """
 
-    CASES = ([7, -7, 7, -7], [3, 3, -3, -3])
-
     @pytest.mark.parametrize("dtype", [torch.int64, torch.float32], ids=str)
     @pytest.mark.parametrize("remainder", [operator.mod, torch.remainder], ids=["%", "remainder"])
     def test_trap_python_rule(self, device, remainder, dtype):
-        a, b = torch.tensor(self.CASES, dtype=dtype, device=device)
+        a, b = torch.tensor(DIVIDENDS_AND_DIVISORS, dtype=dtype, device=device)
         assert remainder(a, b).tolist() == [1, 2, -2, -1]
 
     @pytest.mark.parametrize("dtype", [torch.int64, torch.float32], ids=str)
     def test_trap_fmod_has_the_rule_of_c(self, device, dtype):
-        a, b = torch.tensor(self.CASES, dtype=dtype, device=device)
+        a, b = torch.tensor(DIVIDENDS_AND_DIVISORS, dtype=dtype, device=device)
         assert torch.fmod(a, b).tolist() == [1, -1, 1, -1]
 
     @pytest.mark.parametrize("remainder", [torch.remainder, torch.fmod], ids=["remainder", "fmod"])

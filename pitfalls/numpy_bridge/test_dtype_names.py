@@ -124,6 +124,12 @@ class TestFromNumpyTakesArraysOnly:
         assert torch.as_tensor(data).item() == 2
 
 
+ALIGNED = [("x", "f4"), ("n", "i4")]
+
+
+PACKED = [("x", "f4"), ("flag", "i1")]
+
+
 @pitfall(
     "structured-arrays-cross-by-column",
     docs=[("torch.from_numpy", "It currently accepts")],
@@ -137,17 +143,14 @@ class TestStructuredArraysCrossByColumn:
     floats than float64 are refused too.
     """
 
-    ROWS = [("x", "f4"), ("n", "i4")]
-    PACKED = [("x", "f4"), ("flag", "i1")]
-
-    @pytest.mark.parametrize("fields", [ROWS, PACKED], ids=["aligned", "packed"])
+    @pytest.mark.parametrize("fields", [ALIGNED, PACKED], ids=["aligned", "packed"])
     def test_trap_the_whole_is_refused(self, fields):
         with pytest.raises(TypeError, match=r"can't convert np\.ndarray of type numpy\.void"):
             torch.from_numpy(np.zeros(2, dtype=fields))
 
     def test_trap_a_packed_column_is_refused(self):
         with pytest.raises(ValueError, match="strides not a multiple of the element byte size"):
-            torch.from_numpy(np.zeros(2, dtype=self.PACKED)["x"])
+            torch.from_numpy(np.zeros(2, dtype=PACKED)["x"])
 
     @pytest.mark.parametrize("wide", [np.longdouble, np.clongdouble], ids=["longdouble", "clongdouble"])
     def test_trap_wider_floats_are_refused(self, wide):
@@ -155,10 +158,10 @@ class TestStructuredArraysCrossByColumn:
             torch.from_numpy(np.zeros(2, dtype=wide))
 
     def test_trap_an_aligned_column_shares(self):
-        rows = np.zeros(2, dtype=self.ROWS)
+        rows = np.zeros(2, dtype=ALIGNED)
         torch.from_numpy(rows["x"]).fill_(7)
         assert rows["x"].tolist() == [7, 7]
 
     def test_fix_copy_the_column(self):
-        rows = np.zeros(2, dtype=self.PACKED)
+        rows = np.zeros(2, dtype=PACKED)
         assert torch.from_numpy(rows["x"].copy()).tolist() == [0, 0]

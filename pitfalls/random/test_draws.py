@@ -179,6 +179,9 @@ class TestNormalShapesMustBroadcast:
         assert torch.normal(mean, torch.zeros(6, device=device).view_as(mean)).tolist() == [[0] * 3] * 2
 
 
+NEARLY_ONE = 1 - 2**-20  # nearly every trial is a success
+
+
 @pitfall(
     "geometric-counts-from-one-or-from-zero",
     docs=["torch.Tensor.geometric_", "torch.distributions.Geometric"],
@@ -191,13 +194,11 @@ class TestGeometricCountsFromOneOrFromZero:
     doesn't.
     """
 
-    P = 1 - 2**-20  # nearly every trial is a success
-
     def test_trap_the_method_counts_trials(self, device, seeded):
-        assert torch.zeros(3, device=device).geometric_(self.P).tolist() == [1, 1, 1]
+        assert torch.zeros(3, device=device).geometric_(NEARLY_ONE).tolist() == [1, 1, 1]
 
     def test_trap_the_distribution_counts_failures(self, device, seeded):
-        p = torch.full((3,), self.P, device=device)
+        p = torch.full((3,), NEARLY_ONE, device=device)
         assert torch.distributions.Geometric(p).sample().tolist() == [0, 0, 0]
 
     def test_trap_means_differ_by_one(self, device, seeded):
@@ -210,7 +211,7 @@ class TestGeometricCountsFromOneOrFromZero:
             torch.zeros(3, device=device).geometric_(1.0)
 
     def test_fix_subtract_one(self, device, seeded):
-        assert torch.zeros(3, device=device).geometric_(self.P).sub(1).tolist() == [0, 0, 0]
+        assert torch.zeros(3, device=device).geometric_(NEARLY_ONE).sub(1).tolist() == [0, 0, 0]
 
 
 @pitfall(

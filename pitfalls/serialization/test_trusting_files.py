@@ -150,6 +150,9 @@ class TestUnsafeGlobalsCanBeListed:
         assert {name.rpartition(".")[2] for name in found} == {"Config", "run"}
 
 
+SCALAR_FUNCTION = np.float64(0.5).__reduce__()[0]
+
+
 @since("2.5")
 @pitfall(
     "numpy-scalar-needs-three-globals",
@@ -163,15 +166,13 @@ class TestNumpyScalarNeedsThreeGlobals:
     The error names the first two, not the class (``type(np.dtype("float64"))``). Simpler: save ``float(x)``.
     """
 
-    FUNCTION = np.float64(0.5).__reduce__()[0]
-
     def test_trap_two_are_not_enough(self):
-        with torch.serialization.safe_globals([self.FUNCTION, np.dtype]):
+        with torch.serialization.safe_globals([SCALAR_FUNCTION, np.dtype]):
             with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
                 torch.load(saved(np.float64(0.5)), weights_only=True)
 
     def test_fix_allow_the_class_of_the_dtype_too(self):
-        with torch.serialization.safe_globals([self.FUNCTION, np.dtype, type(np.dtype("float64"))]):
+        with torch.serialization.safe_globals([SCALAR_FUNCTION, np.dtype, type(np.dtype("float64"))]):
             assert torch.load(saved(np.float64(0.5)), weights_only=True) == 0.5
 
     def test_fix_save_a_float(self):
