@@ -64,8 +64,8 @@ def api(signature="(x)", docstring="1", **notices):
         (PASSED, {"outcome": "failed", "how": "no longer warns as documented"}, "no longer warns as documented"),
         ({"outcome": "failed"}, PASSED, "newly holds"),
         ({"outcome": "failed", "detail": "a"}, {"outcome": "failed", "detail": "b"}, "fails otherwise"),
-        ({"outcome": "inapplicable"}, PASSED, "holds otherwise"),
-        (PASSED, {"outcome": "inapplicable"}, "holds otherwise"),
+        ({"outcome": "inapplicable"}, PASSED, "newly applies"),
+        (PASSED, {"outcome": "inapplicable"}, "no longer applies"),
         ({"outcome": "inapplicable"}, {"outcome": "failed"}, "no longer holds"),
         ({**PASSED, "observed": {"v": 1}}, {**PASSED, "observed": {"v": 2}}, "other value"),
         (PASSED, {**PASSED, "observed": {"v": 2}}, "other value"),
@@ -180,6 +180,20 @@ def test_the_worst_comes_first():
     }
     found = compare.compare(made(cases=cases), made(cases=worse))
     assert [change.subject for change in found.changes] == ["b", "a"]
+
+
+def test_a_pitfall_that_applies_on_both_sides_holds_otherwise():
+    other = KEY.replace("test_trap_x", "test_trap_y")
+    sides = {KEY: PASSED, other: {"outcome": "inapplicable"}}, {KEY: {"outcome": "inapplicable"}, other: PASSED}
+    old, new = (made(cases=cases) for cases in sides)
+    assert {change.what for change in compare.compare(old, new).changes} == {"holds otherwise"}
+
+
+def test_a_pitfall_that_comes_with_a_new_api_changes_nothing_that_runs_today():
+    old = made(case={"outcome": "inapplicable"})
+    new = made(case=PASSED, apis={"torch.Tensor.backward": api()})
+    found = {change.what: change.kind for change in compare.compare(old, new).changes}
+    assert found == {"comes with a new API": Kind.signature, "API new": Kind.signature}
 
 
 @pytest.mark.parametrize(("bar", "code"), [("behaviour", 0), ("warning", 10), ("message", 10)])

@@ -29,6 +29,8 @@ WHAT = {
     "no longer raises": Kind.behaviour,
     "no longer warns as documented": Kind.behaviour,
     "holds otherwise": Kind.behaviour,
+    "newly applies": Kind.behaviour,
+    "no longer applies": Kind.behaviour,
     "other value": Kind.behaviour,
     "raises another exception": Kind.behaviour,
     "newly holds": Kind.behaviour,
@@ -38,6 +40,7 @@ WHAT = {
     "other signature": Kind.signature,
     "API gone": Kind.signature,
     "API new": Kind.signature,
+    "comes with a new API": Kind.signature,
     "documentation changed": Kind.docs,
     "other message": Kind.message,
     "warns in other words": Kind.message,
@@ -149,7 +152,16 @@ def compare(old: Record, new: Record, flaky: Iterable[str] = ()) -> Comparison:
                 found[slug, what].append(difference)
             else:
                 rest[what].append(key)
-    changes = [_about_pitfall(slug, what, shown, old, new) for (slug, what), shown in found.items()]
+    on_old, on_new = _applicable(old), _applicable(new)
+    changes = []
+    for (slug, what), shown in found.items():
+        change = _about_pitfall(slug, what, shown, old, new)
+        if what == "holds otherwise" and slug not in on_new:
+            change.what = "no longer applies"
+        elif what == "holds otherwise" and slug not in on_old:
+            comes = any(name in new.apis and name not in old.apis for name in change.docs)
+            change.what = "comes with a new API" if comes else "newly applies"
+        changes.append(change)
     changes += _apis(old, new)
     changes.sort(key=lambda change: (-change.kind, change.priority, list(WHAT).index(change.what), change.subject))
     return Comparison(
@@ -210,6 +222,11 @@ def _held_on_both(key: str, before: dict[str, Any], after: dict[str, Any]) -> It
             yield "now warns", Difference(key, _warned(gone) or "no such warning", _warned(come))
         if gone and not come:
             yield "no longer warns", Difference(key, _warned(gone), "no such warning")
+
+
+def _applicable(record: Record) -> set[str]:
+    """The pitfalls that are about the torch of a record, with one case at least."""
+    return {split_key(key)[0] for key, case in record.cases.items() if case["outcome"] != "inapplicable"}
 
 
 def _said(case: dict[str, Any]) -> str:
