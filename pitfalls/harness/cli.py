@@ -46,6 +46,7 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    form.add_argument("--annotations", action="store_true", help="print commands that annotate a GitHub pull request")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a self-contained page")
     parser.add_argument(
         "--code", type=Path, action="append", default=[], metavar="PATH", help="rank what this code uses first"
@@ -300,6 +301,8 @@ def _tell(found: compare.Comparison, options: argparse.Namespace) -> int:
         if options.json
         else report.markdown(found, bar)
         if options.markdown
+        else report.workflow_commands(found, bar)
+        if options.annotations
         else report.terminal(found, bar)
     )
     print(text, flush=True)

@@ -175,6 +175,37 @@ def markdown(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _data(text: str) -> str:
+    """Text as the message of a workflow command, where a line break would begin another command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """Text as a property of a workflow command, where a comma would begin another property."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def workflow_commands(comparison: Comparison, bar: Kind = Kind.behaviour) -> str:
+    """The comparison as GitHub's workflow commands, which show each change beside the line that it concerns.
+
+    What counts is an error, what has been accepted or is below the bar a notice; documentation and messages are left to
+    the summary. The commands and how they are escaped: GitHub's reference of workflow commands.
+    """
+    said, code = status(comparison, bar)
+    counted = comparison.at_or_above(bar)
+    lines = [f"::{'notice' if code == verdict.UNCHANGED else 'error'} title=torch-pitfalls::{_data(said)}"]
+    for change in comparison.changes:
+        if change.kind in BRIEF and change not in counted:
+            continue
+        known = " ".join(f"{number}: {text}." for number, text in change.known.items())
+        text = " ".join(filter(None, [change.statement, known, change.explanation]))
+        title = f"title={_property(f'{change.subject}: {change.what}')}"
+        path, _, line = change.used_at[0].rpartition(":") if change.used_at else ("", "", "")
+        where = f"file={_property(path)},line={line}," if path else ""
+        lines.append(f"::{'error' if change in counted else 'notice'} {where}{title}::{_data(text)}")
+    return "\n".join(lines)
+
+
 def _marked_up(text: str) -> Any:
     """Text with its `code` as code, everything else escaped."""
     from markupsafe import Markup, escape
