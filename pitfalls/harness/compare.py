@@ -159,7 +159,7 @@ def compare(old: Record, new: Record, flaky: Iterable[str] = ()) -> Comparison:
         if what == "holds otherwise" and slug not in on_new:
             change.what = "no longer applies"
         elif what == "holds otherwise" and slug not in on_old:
-            comes = any(name in new.apis and name not in old.apis for name in change.docs)
+            comes = any(new.apis.get(name) and name in old.apis and not old.apis[name] for name in change.docs)
             change.what = "comes with a new API" if comes else "newly applies"
         changes.append(change)
     changes += _apis(old, new)
