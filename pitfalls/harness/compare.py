@@ -301,7 +301,8 @@ def _apis(old: Record, new: Record) -> Iterable[Change]:
 def _beside_torch(old: Record, new: Record) -> list[str]:
     """What else differs between the two environments, each in a line: a change may be its doing."""
     before, after = old.header["environment"], new.header["environment"]
-    names = ("numpy", "python", "implementation", "os", "machine", "cpu_capability", "threads", "gpus", "driver")
+    names = ("numpy", "python", "implementation", "os", "machine", "cpu_capability", "threads", "cuda", "hip")
+    names += ("gpus", "driver")
     lines = [
         f"{name.replace('_', ' ')} differs too: {before.get(name)} before, {after.get(name)} after"
         for name in names

@@ -165,6 +165,7 @@ class TestQuantileOfALargeTensor:
     """
 
     @before("2.14")
+    @pytest.mark.slow
     @pytest.mark.parametrize("quantile", [torch.quantile, torch.nanquantile], ids=["quantile", "nanquantile"])
     def test_trap_it_was_refused(self, device, quantile):
         x = torch.zeros(1, device=device).expand(2**24 + 1)

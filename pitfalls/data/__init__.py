@@ -1,0 +1,1 @@
+"""Pitfalls of loading data: datasets, samplers, batches, and the workers that make them."""

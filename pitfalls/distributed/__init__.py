@@ -1,0 +1,1 @@
+"""Pitfalls of training with several processes: process groups, collectives, DistributedDataParallel, checkpoints."""
