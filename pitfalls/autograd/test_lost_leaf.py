@@ -17,7 +17,7 @@ from pitfalls import on, pitfall
         "notes/autograd",
     ],
     symptom="the second step of my gradient descent fails because w.grad is None",
-    error="unsupported operand type(s) for *: 'float' and 'NoneType'",
+    error="unsupported operand type(s) for *: 'float' and 'NoneType' | 'NoneType' object has no attribute 'zero_'",
     priority=1,
 )
 class TestReassignmentLosesTheLeaf:

@@ -31,7 +31,7 @@ def compiler():
     "compiled-module-is-a-wrapper",
     docs=["torch.compile", "torch.nn.Module.compile"],
     symptom="state_dict keys start with _orig_mod. after torch.compile",
-    error=r"_orig_mod\.",
+    error="_orig_mod.",
     priority=1,
 )
 @pytest.mark.slow  # the first compilation in a process takes seconds

@@ -25,7 +25,8 @@ MIXTURES = [
     "operands-must-share-a-device",
     docs=["notes/cuda", "tensor_attributes#torch-device", "torch.Tensor.to"],
     symptom="RuntimeError: Expected all tensors to be on the same device, but found at least two devices",
-    error="Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
+    error="Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! | "
+    "All input tensors must be on the same device. Received cuda:0 and cpu",
     priority=1,
 )
 class TestOperandsMustShareADevice:

@@ -133,7 +133,7 @@ class TestPeakMemoryNeedsAReset:
     "out-of-memory-can-be-caught",
     docs=["torch.cuda.OutOfMemoryError", "notes/faq#my-out-of-memory-exception-handler-can-t-allocate-memory"],
     symptom="torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
-    error="CUDA out of memory. Tried to allocate|DefaultCPUAllocator: can't allocate memory: you tried to allocate",
+    error="CUDA out of memory. Tried to allocate | DefaultCPUAllocator: can't allocate memory: you tried to allocate",
     priority=1,
 )
 class TestOutOfMemoryCanBeCaught:

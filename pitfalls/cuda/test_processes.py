@@ -106,7 +106,7 @@ class TestVisibleDevicesAreReadOnce:
     "errors-of-the-gpu-come-late",
     docs=["notes/cuda#asynchronous-execution"],
     symptom="the traceback of a CUDA error shows a harmless line; CUDA kernel errors might be asynchronously reported",
-    error="CUDA kernel errors might be asynchronously reported at some other API call",
+    error="device-side assert triggered | CUDA kernel errors might be asynchronously reported at some other API call",
 )
 class TestErrorsOfTheGpuComeLate:
     """An error on the GPU, as of an index out of range, is raised by a later call, which has nothing to do with it.

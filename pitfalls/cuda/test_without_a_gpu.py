@@ -6,7 +6,7 @@ from torch import nn
 
 from pitfalls import before, observe, on, pitfall, since
 
-NO_GPU = "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|driver .* is too old"
+NO_GPU = "Torch not compiled with CUDA enabled | Found no NVIDIA driver|No CUDA GPUs are available|driver .* is too old"
 
 without_gpu = pytest.mark.skipif("torch.cuda.is_available()", reason="this machine has a GPU")
 

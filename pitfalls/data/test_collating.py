@@ -16,7 +16,7 @@ Point = namedtuple("Point", ["x", "y"])
     "collate-wants-equal-sizes",
     docs=[("torch.utils.data.default_collate", "with an additional outer dimension - batch size"), "data"],
     symptom="RuntimeError: stack expects each tensor to be equal size, but got [3, 32] at entry 0",
-    error="stack expects each tensor to be equal size|each element in list of batch should be of equal size",
+    error="stack expects each tensor to be equal size | each element in list of batch should be of equal size",
     priority=1,
 )
 class TestCollateWantsEqualSizes:
@@ -56,7 +56,7 @@ class TestCollateWantsEqualSizes:
     "collate-rejects-none",
     docs=[("torch.utils.data.default_collate", "The exact output type can be a"), "data"],
     symptom="default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found NoneType",
-    error="batch must contain tensors, numpy arrays, numbers, dicts or lists; found|Could not infer dtype of NoneType",
+    error="batch must contain tensors, numpy arrays, numbers, dicts or lists | Could not infer dtype of NoneType",
 )
 class TestCollateRejectsNone:
     """``default_collate`` refuses None, objects, sets and arrays of strings: there is no tensor to make of them.

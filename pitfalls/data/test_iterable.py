@@ -84,7 +84,7 @@ class TestIterableDropLastIsPerWorker:
     "iterable-length-is-an-estimate",
     docs=[("torch.utils.data.DataLoader", "it instead returns an estimate based on"), "data"],
     symptom="UserWarning: Length of IterableDataset was reported to be 2, but 3 samples have been fetched",
-    error="Length of IterableDataset .* was reported to be",
+    error="was reported to be 3 (when accessing len(dataloader)), but 4 samples have been fetched",
 )
 class TestIterableLengthIsAnEstimate:
     """The length of a loader on an ``IterableDataset`` is ``len(dataset) / batch_size``, true or not.
@@ -111,7 +111,7 @@ class TestIterableLengthIsAnEstimate:
     "iterable-dataset-is-not-shuffled",
     docs=["data", "torch.utils.data.IterableDataset", "torch.utils.data.DataLoader"],
     symptom="DataLoader with IterableDataset: expected unspecified shuffle option, but got shuffle=True",
-    error=r"DataLoader with IterableDataset: expected unspecified \w+ option",
+    error="DataLoader with IterableDataset: expected unspecified sampler option",
 )
 class TestIterableDatasetIsNotShuffled:
     """A loader can't shuffle an ``IterableDataset`` or sample from it: the stream alone decides the order.
@@ -139,7 +139,7 @@ class TestIterableDatasetIsNotShuffled:
     "streams-are-chained-maps-concatenated",
     docs=[("torch.utils.data.ChainDataset", "Dataset for chaining multiple"), "torch.utils.data.ConcatDataset"],
     symptom="AssertionError: ConcatDataset does not support IterableDataset",
-    error="ConcatDataset does not support IterableDataset|ChainDataset only supports IterableDataset",
+    error="ConcatDataset does not support IterableDataset | ChainDataset only supports IterableDataset",
     priority=3,
 )
 class TestStreamsAreChainedMapsConcatenated:

@@ -40,7 +40,7 @@ class TestShuffleAndSamplerExcludeEachOther:
     "loader-is-not-indexable",
     docs=[("torch.utils.data.DataLoader", "provides an iterable over the given dataset"), "data"],
     symptom="TypeError: 'DataLoader' object is not subscriptable; 'DataLoader' object is not an iterator",
-    error="'DataLoader' object is not (subscriptable|an iterator)",
+    error="'DataLoader' object is not subscriptable | 'DataLoader' object is not an iterator",
     priority=1,
 )
 class TestLoaderIsNotIndexable:

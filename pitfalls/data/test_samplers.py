@@ -196,7 +196,7 @@ class OwnEvens(Evens):
     "sampler-base-takes-no-data",
     docs=[("torch.utils.data.Sampler", "Every Sampler subclass has to provide an")],
     symptom="TypeError: object.__init__() takes exactly one argument, from super().__init__(data_source) in a Sampler",
-    error=r"object.__init__\(\) takes exactly one argument",
+    error="object.__init__() takes exactly one argument",
     changed={
         "2.1": "super().__init__(data_source) in a Sampler warns",
         "2.10": "super().__init__(data_source) in a Sampler raises TypeError",
@@ -231,7 +231,7 @@ class TestSamplerBaseTakesNoData:
     "sampler-without-len-has-a-loader-without",
     docs=[("torch.utils.data.Sampler", "returns the length of the returned iterators"), "torch.utils.data.DataLoader"],
     symptom="TypeError: object of type 'MySampler' has no len(), from len(loader) or a progress bar",
-    error=r"has no len\(\)",
+    error="has no len()",
     priority=3,
 )
 class TestSamplerWithoutLenHasALoaderWithout:

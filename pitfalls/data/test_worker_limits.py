@@ -49,7 +49,7 @@ class Unreadable(OutOfRange):
     "worker-errors-are-rewrapped",
     docs=["data", "torch.utils.data.DataLoader"],
     symptom="IndexError: Caught IndexError in DataLoader worker process 0",
-    error=r"Caught \w+ in DataLoader worker process",
+    error="Caught IndexError in DataLoader worker process 0",
 )
 class TestWorkerErrorsAreRewrapped:
     """What a worker raises is raised anew in the main process, with the worker's traceback as its message.
@@ -85,7 +85,7 @@ LAMBDAS = [
     "spawned-workers-take-no-lambda",
     docs=[("torch.utils.data.DataLoader", "cannot be an unpicklable object, e.g., a lambda"), "data"],
     symptom="AttributeError or PicklingError: Can't pickle <function <lambda>>, with num_workers above 0",
-    error=r"Can't pickle (<function <lambda>|local object)",
+    error="Can't pickle <function <lambda>> | Can't pickle local object",
 )
 class TestSpawnedWorkersTakeNoLambda:
     """Workers that are spawned get the dataset and all functions pickled, so lambdas and local functions are refused.
@@ -161,7 +161,7 @@ class TestInOrderFalseFollowsTheFastest:
     "worker-options-need-workers",
     docs=["torch.utils.data.DataLoader", "data"],
     symptom="setting num_workers=0 for debugging makes the DataLoader raise",
-    error="option could only be specified in multiprocessing|persistent_workers option needs num_workers",
+    error="option could only be specified in multiprocessing | persistent_workers option needs num_workers",
 )
 class TestWorkerOptionsNeedWorkers:
     """``prefetch_factor``, ``persistent_workers`` and ``multiprocessing_context`` are refused with ``num_workers=0``.

@@ -104,7 +104,7 @@ class TestProcessGroupIsInitializedOnce:
     "init-waits-for-every-rank",
     docs=["torch.distributed.init_process_group", "torch.distributed.is_initialized"],
     symptom="init_process_group hangs for half an hour, and then ends with a timeout",
-    error="Wait timeout|Timed out",
+    error="wait timeout after | Timed out after waiting for keys",
     priority=2,
 )
 class TestInitWaitsForEveryRank:
@@ -132,7 +132,7 @@ class TestInitWaitsForEveryRank:
     "init-reads-the-environment",
     docs=["distributed", "torch.distributed.init_process_group"],
     symptom="Error initializing torch.distributed using env:// rendezvous: environment variable RANK expected",
-    error="environment variable [A-Z_]+ expected, but not set",
+    error="environment variable RANK expected, but not set",
     priority=2,
 )
 class TestInitReadsTheEnvironment:
@@ -214,7 +214,7 @@ class TestObjectCollectivesRunPickles:
     "collectives-check-the-lists",
     docs=["torch.distributed.gather", "torch.distributed.scatter", "torch.distributed.all_gather"],
     symptom="ProcessGroupGloo::allgather: invalid tensor size at index 0 (expected (2), got (3))",
-    error="invalid tensor size at index|invalid output tensor list",
+    error="invalid tensor size at index | invalid output tensor list",
     priority=3,
 )
 class TestCollectivesCheckTheLists:

@@ -83,7 +83,7 @@ class Product(torch.autograd.Function):
     "transforms-want-setup-context",
     docs=["notes/extending.func", "torch.autograd.Function"],
     symptom="RuntimeError: In order to use an autograd.Function with functorch transforms (vmap, ...)",
-    error=r"In order to use an autograd\.Function with functorch transforms",
+    error="In order to use an autograd.Function with functorch transforms",
     priority=2,
 )
 class TestTransformsWantSetupContext:

@@ -96,7 +96,7 @@ class TestFunctionalCallWritesToTheDictionary:
     "functional-call-ignores-unknown-names",
     docs=["torch.func.functional_call"],
     symptom="functional_call gives the same result whatever parameters I pass",
-    error="Error\\(s\\) in reparametrizing for",
+    error="Error(s) in reparametrizing for",
     priority=2,
 )
 class TestFunctionalCallIgnoresUnknownNames:

@@ -68,9 +68,7 @@ def search(text: str, among: Iterable[Entry]) -> list[Found]:
     asked, among = words(said(text)), list(among)
     met = _met()
     messages = [
-        (entry, words(message), message == entry.error)
-        for entry in among
-        for message in sorted({*met.get(entry.slug, ()), entry.error or entry.symptom})
+        (entry, words(message), is_core) for entry in among for message, is_core in sorted(_messages(entry, met))
     ]
     weight = _weights(found for _, found, _ in messages)
     joined = f" {' '.join(asked)} "
@@ -85,6 +83,14 @@ def search(text: str, among: Iterable[Entry]) -> list[Found]:
     if not best and not SAID.search(text):
         return _described(asked, among)
     return _in_order(best.values(), asked)
+
+
+def _messages(entry: Entry, met: dict[str, set[str]]) -> set[tuple[str, bool]]:
+    """What a pitfall is known by, and whether that is a core: cores stand between bars, where there are several."""
+    cores = entry.error.split(" | ") if entry.error else []
+    if not cores:
+        return {(message, False) for message in {*met.get(entry.slug, ()), entry.symptom}}
+    return {(core, True) for core in cores} | {(message, False) for message in met.get(entry.slug, ())}
 
 
 def _described(asked: list[str], among: list[Entry]) -> list[Found]:

@@ -12,7 +12,7 @@ from pitfalls import on, pitfall
     "convolution-is-channels-first",
     docs=["torch.nn.Conv2d", ("torch.nn.functional.conv2d", "input tensor of shape")],
     symptom="Given groups=1, weight of size [1, 4, 3, 3], expected input[1, 3, 8, 8] to have 4 channels, but got 3",
-    error=r"expected input\[.*\] to have \d+ channels, but got \d+ channels instead",
+    error="to have 3 channels, but got 1 channels instead",
     priority=1,
 )
 class TestConvolutionIsChannelsFirst:
@@ -59,7 +59,7 @@ UNBATCHED = [
     "convolution-takes-unbatched-input",
     docs=["torch.nn.Conv2d", "torch.nn.MaxPool2d"],
     symptom="Expected 3D (unbatched) or 4D (batched) input to conv2d; a batch of grey images is taken for one image",
-    error=r"Expected \dD \(unbatched\) or \dD \(batched\) input to conv",
+    error="Expected 3D (unbatched) or 4D (batched) input to conv2d",
 )
 class TestConvolutionTakesUnbatchedInput:
     """A convolution or pooling takes one sample without a batch dimension, so a forgotten channel dimension is misread.
@@ -95,7 +95,7 @@ class TestConvolutionTakesUnbatchedInput:
     "convolution-dtypes-must-agree",
     docs=["torch.nn.Conv2d", "torch.nn.functional.conv2d"],
     symptom="RuntimeError: Input type (double) and bias type (float) should be the same",
-    error=r"Input type \(.*\) and (bias|weight) type \(.*\) should be the same",
+    error="Input type (double) and bias type (float) should be the same | Input type (float) and weight type (half)",
     priority=1,
 )
 class TestConvolutionDtypesMustAgree:

@@ -99,7 +99,7 @@ class TestFunctionalDropoutIgnoresEval:
         ("torch.nn.functional.dropout2d", "Randomly zero out entire channels"),
     ],
     symptom="Dropout2d zeroes whole feature maps; UserWarning: Received a 3D input to dropout2d",
-    error=r"Received a 3D input to dropout2d|Received a 2-D input to dropout2d",
+    error=r"Received a 3D input to dropout2d | Received a 2-D input to dropout2d",
 )
 class TestDropout2dDropsWholeChannels:
     """``Dropout2d`` drops channels, and reads a 3-D input as ``(N, C, L)``, not as one image ``(C, H, W)``.

@@ -39,7 +39,7 @@ class TestScaleFactorIsNotTheRatio:
     "interpolate-wants-a-batch-and-channels",
     docs=["torch.nn.functional.interpolate", "torch.nn.Upsample"],
     symptom="Input and output must have the same number of spatial dimensions; Got 3D input, but bilinear mode needs",
-    error=r"Got \dD input, but \w+ mode needs \dD input|must have the same number of spatial dimensions",
+    error="Got 3D input, but bilinear mode needs 4D input | must have the same number of spatial dimensions",
 )
 class TestInterpolateWantsABatchAndChannels:
     """``interpolate`` takes the first two dimensions for batch and channels, so ``(C, H, W)`` has one to resize.

@@ -52,7 +52,7 @@ class TestLayerNormGoesOverTheLastDimensions:
     "group-norm-divides-the-channels",
     docs=[("torch.nn.GroupNorm", "must be divisible by"), "torch.nn.functional.group_norm"],
     symptom="ValueError: num_channels must be divisible by num_groups",
-    error=r"num_channels .*must be divisible by num_groups",
+    error="num_channels must be divisible by num_groups",
 )
 class TestGroupNormDividesTheChannels:
     """``GroupNorm`` needs a number of channels that its number of groups divides; it never looks at the batch.
@@ -123,7 +123,7 @@ class TestInstanceNormHasNoParameters:
     "instance-norm-ignores-its-number-of-features",
     docs=["torch.nn.InstanceNorm1d", "torch.nn.InstanceNorm2d"],
     symptom="UserWarning: input's size at dim=1 does not match num_features",
-    error="does not match num_features|to match num_features",
+    error="does not match num_features | to match num_features",
     changed={"2.1": "a wrong number of channels warns, and with affine=True raises ValueError instead of RuntimeError"},
 )
 class TestInstanceNormIgnoresItsNumberOfFeatures:

@@ -76,7 +76,7 @@ DEPRECATED = [
         ("torch.nn.Upsample", "the upsampling algorithm: one of"),
     ],
     symptom="nn.functional.upsample is deprecated. Use nn.functional.interpolate instead; Upsample gives blocks",
-    error=r"nn\.functional\.upsample\w*.? is deprecated",
+    error="nn.functional.upsample is deprecated",
 )
 class TestUpsampleHasOtherDefaults:
     """``UpsamplingBilinear2d`` and ``F.upsample_bilinear`` align corners, which ``interpolate`` does not by default.

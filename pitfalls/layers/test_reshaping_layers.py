@@ -184,7 +184,7 @@ class TestPadBeginsWithTheLastDimension:
         "torch.nn.ReplicationPad1d",
     ],
     symptom="Padding size should be less than the corresponding input dimension, but got: padding (3, 0)",
-    error="Padding size should be less than the corresponding input dimension|wrapping around more than once",
+    error="Padding size should be less than the corresponding input dimension | wrapping around more than once",
     priority=3,
 )
 class TestReflectionNeedsRoom:

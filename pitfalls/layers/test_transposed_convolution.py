@@ -56,7 +56,7 @@ class TestTransposedPaddingTakesAway:
         "torch.nn.ConvTranspose2d",
     ],
     symptom="decoder and encoder differ by one pixel; output padding must be smaller than either stride or dilation",
-    error="output padding must be smaller than either stride or dilation|requested an output size of",
+    error="output padding must be smaller than either stride or dilation | requested an output size of",
 )
 class TestOutputPaddingPicksTheSize:
     """With a stride several sizes go to one, and ``output_padding`` says which of them a transposed convolution gives.

@@ -167,7 +167,7 @@ class TestBinaryTargetsAreFloats:
         "torch.nn.functional.binary_cross_entropy_with_logits",
     ],
     symptom="ValueError: Using a target size (torch.Size([2])) that is different to the input size",
-    error="that is different to the input size",
+    error="is deprecated. Please ensure they have the same size | must be the same as input size",
     priority=1,
 )
 class TestBinaryTargetNeedsTheShapeOfTheInput:

@@ -93,7 +93,7 @@ class TestProbabilityTargetsAreUnchecked:
         "torch.nn.functional.nll_loss",
     ],
     symptom="RuntimeError: expected scalar type Long but found Float, or Int, from the labels",
-    error="expected scalar type Long but found",
+    error="expected scalar type Long but found | Expected object of scalar type Long but got scalar type Float",
     priority=1,
     changed={"2.12": "the message says: expected target dtype to be Long or Byte, but got Float"},
 )

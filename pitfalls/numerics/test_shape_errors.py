@@ -78,7 +78,7 @@ class TestUnravelIndexOfAnEmptyShape:
     "matrix-product-promotes-nothing",
     docs=["torch.nn.Linear", "torch.nn.functional.linear", "torch.mm"],
     symptom="RuntimeError: mat1 and mat2 must have the same dtype, but got Double and Float",
-    error="mat1 and mat2 must have the same dtype",
+    error="mat1 and mat2 must have the same dtype | expected m1 and m2 to have the same dtype",
     changed={"2.1": "the message says which dtypes met, in one wording for vectors and batches"},
     priority=1,
 )
