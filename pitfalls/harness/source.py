@@ -233,6 +233,8 @@ def script(path: Path, class_name: str, calls: Sequence[Call], device: str | Non
     for call, found in zip(calls, arguments, strict=True):
         lines += _called(tests[call.test], call, found, fixtures, device, imports)
     lines.append('print("still holds")')
+    if any("forkserver" in part for part in parts):  # such a process imports the script: it must not start others
+        lines = ['if __name__ == "__main__":', *("    " + line for line in lines)]
     text = "\n\n\n".join([*parts, "\n".join(lines)])
     text = re.sub(rf"\bpytest\.({'|'.join(STAND_INS)})\(", r"\1(", text)
     used = [code.strip() for name, code in STAND_INS.items() if f"{name}(" in text]

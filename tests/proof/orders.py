@@ -17,7 +17,7 @@ import torch
 import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness.plugin import CASE
-from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path
+from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path, warm
 
 __all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
@@ -94,6 +94,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors during collection")
     items = [item for item in session.items if isinstance(item, pytest.Function) and _runs_here(item)]
+    warm(items)
     children = Children()
     children.start("the order of the files", items)
     orders = session.config.getoption("orders")

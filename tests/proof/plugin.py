@@ -150,6 +150,13 @@ def once(item: pytest.Function, points: Points | None = None) -> tuple[bool, lis
     return passed, _now["lines"], _now["error"]
 
 
+def warm(items: list[pytest.Function]) -> None:
+    """Do once, before anything is forked, what each child would do anew and which takes seconds."""
+    for module in {item.module for item in items}:
+        if hasattr(module, "done_by_two_ranks"):
+            module.done_by_two_ranks()
+
+
 def _cited(item: pytest.Function) -> set[str]:
     return {checks.entry(doc)[0] for doc in item.stash[CASE].pitfall.docs}
 
@@ -245,6 +252,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         raise session.Interrupted(f"{session.testsfailed} errors during collection")
     started = time.monotonic()
     waiting = _chosen(session.items)
+    warm(waiting)
     running: dict[int, tuple[int, pytest.Function]] = {}
     verdicts: dict[str, Verdict] = {}
     total = len(waiting)
