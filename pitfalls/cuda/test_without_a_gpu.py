@@ -6,7 +6,7 @@ from torch import nn
 
 from pitfalls import before, observe, on, pitfall, since
 
-NO_GPU = "Torch not compiled with CUDA enabled | Found no NVIDIA driver|No CUDA GPUs are available|driver .* is too old"
+NO_GPU = "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|driver .* is too old"
 
 without_gpu = pytest.mark.skipif("torch.cuda.is_available()", reason="this machine has a GPU")
 
@@ -15,7 +15,7 @@ without_gpu = pytest.mark.skipif("torch.cuda.is_available()", reason="this machi
     "cuda-needs-a-gpu-when-first-used",
     docs=[("torch.cuda", "lazily initialized, so you can always import it"), "torch.cuda.is_available", "cuda"],
     symptom="AssertionError: Torch not compiled with CUDA enabled",
-    error="Torch not compiled with CUDA enabled|Found no NVIDIA driver on your system",
+    error="Torch not compiled with CUDA enabled | Found no NVIDIA driver on your system",
     priority=1,
 )
 class TestCudaNeedsAGpuWhenFirstUsed:

@@ -157,7 +157,7 @@ class TestCollateMakesFloat64OfFloats:
 
 @pitfall(
     "collate-takes-the-keys-of-the-first",
-    docs=[("torch.utils.data.default_collate", "`Mapping[K, V_i]` -> `Mapping[K, default_collate("), "data"],
+    docs=["torch.utils.data.default_collate", "data"],
     symptom="a field of some samples is missing in the batch; KeyError in collate.py",
 )
 class TestCollateTakesTheKeysOfTheFirst:

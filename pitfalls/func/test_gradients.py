@@ -8,7 +8,7 @@ from pitfalls import before, pitfall, since
 
 @pitfall(
     "func-grad-wants-a-scalar",
-    docs=[("torch.func.grad", "must return a single-element Tensor"), "torch.func.vjp", "torch.func.jacrev"],
+    docs=[("torch.func.grad", "Must return a single-element Tensor"), "torch.func.vjp", "torch.func.jacrev"],
     symptom="RuntimeError: grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor",
     error="Expected f(*args) to return a scalar tensor",
     contradicts={"torch.func.grad": "A result of one element is accepted only if it has no dimensions."},

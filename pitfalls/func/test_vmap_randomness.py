@@ -16,7 +16,7 @@ RANDOM = [
 
 @pitfall(
     "vmap-refuses-randomness",
-    docs=["func.ux_limitations#randomness", ("torch.vmap", "If 'error', any call to a random")],
+    docs=["func.ux_limitations#randomness", ("torch.vmap", "If 'error', any calls to random functions")],
     symptom="RuntimeError: vmap: called random operation while in randomness error mode",
     error="called random operation while in randomness error mode",
     priority=2,

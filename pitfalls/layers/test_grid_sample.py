@@ -10,7 +10,7 @@ from pitfalls import on, pitfall
 @pitfall(
     "grid-sample-moves-its-corners",
     docs=[
-        ("torch.nn.functional.affine_grid", "default behavior was changed to ``align_corners = False``"),
+        ("torch.nn.functional.affine_grid", "behavior has been changed to ``align_corners = False``"),
         ("torch.nn.functional.grid_sample", "are considered as referring to"),
     ],
     symptom="UserWarning: Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0",

@@ -150,7 +150,7 @@ class TestNearestIsNotTheNearest:
     "bicubic-overshoots",
     docs=[
         ("torch.nn.functional.interpolate", "possible to cause overshoot"),
-        ("torch.nn.functional.grid_sample", "possible to cause overshoot"),
+        ("torch.nn.functional.grid_sample", "the range of values it's interpolating"),
     ],
     symptom="negative pixels, or values above 1, after resizing with mode='bicubic'",
     changed={

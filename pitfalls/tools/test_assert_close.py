@@ -58,7 +58,7 @@ class TestAssertCloseComparesTypesFirst:
     "assert-close-is-not-equality",
     docs=[
         "torch.testing.assert_close",
-        ("torch.testing.assert_close", "default values are selected based on the"),
+        ("torch.testing.assert_close", "default values based on the"),
     ],
     symptom="a test with assert_close passes although the numbers differ; or float64 results fail by 1e-6",
     error="Tensor-likes are not close",
