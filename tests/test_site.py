@@ -1,8 +1,10 @@
 """The site: built without a warning, and used in a real browser as people use it."""
 
 import importlib.util
+import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -20,6 +22,9 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromiu
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """The site, built here unless ``PITFALLS_SITE`` names one that was built from this very checkout."""
+    if built := os.environ.get("PITFALLS_SITE"):
+        return Path(built)
     target = tmp_path_factory.mktemp("site") / "a site with spaces & é"
     assert build(target, print) == len(source.slugs())
     return target

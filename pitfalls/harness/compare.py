@@ -301,11 +301,11 @@ def _apis(old: Record, new: Record) -> Iterable[Change]:
 def _beside_torch(old: Record, new: Record) -> list[str]:
     """What else differs between the two environments, each in a line: a change may be its doing."""
     before, after = old.header["environment"], new.header["environment"]
-    names = ("numpy", "python", "implementation", "os", "machine", "cpu_capability", "threads", "cuda", "hip")
-    names += ("gpus", "driver")
+    names = ("numpy", "python", "implementation", "os", "machine", "cpu_capability", "threads")
+    builds = ("cuda", "hip", "gpus", "driver")
     lines = [
         f"{name.replace('_', ' ')} differs too: {before.get(name)} before, {after.get(name)} after"
-        for name in names
+        for name in (*names, *builds)
         if before.get(name) != after.get(name)
     ]
     if before.get("environ") != after.get("environ"):

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def rst(text: str) -> str:
             after = parts[number + 1][:1]
             written += f"{before}``{part.strip()}``" + ("\\ " if after and after not in " .,:;!?)]}\"'-/\n" else "")
         else:
-            written += re.sub(r"([\\*|_<])", r"\\\1", part)
+            written += re.sub(r"([\\*|_<`])", r"\\\1", part)
     return written
 
 
@@ -152,6 +152,12 @@ def _write_sources(folder: Path, entries: list[Entry]) -> None:
     for claim in held:
         for slug in claim.pins:
             cited_by.setdefault(slug, []).append(claim)
+    outcomes = [_outcomes(one) for one in shipped]
+    seen = {
+        entry.slug: [_seen(found[entry.slug], one) for found, one in zip(outcomes, shipped, strict=True)]
+        for entry in entries
+    }
+    variants = _variants(shipped[-1]) if shipped else {}
     for entry in entries:
         write(
             f"pitfalls/{entry.slug}",
@@ -159,8 +165,8 @@ def _write_sources(folder: Path, entries: list[Entry]) -> None:
             entry=entry,
             traps=tests_of(entry, "trap"),
             fixes=tests_of(entry, "fix"),
-            cases=_cases(entry, shipped[-1]) if shipped else [],
-            seen=[_seen(entry.slug, one) for one in shipped],
+            cases=[(test, variants[entry.slug, test]) for test in entry.tests if (entry.slug, test) in variants],
+            seen=seen[entry.slug],
             torch=newest,
             severity=SEVERITY[entry.priority],
             run=reading.how_to_run(entry),
@@ -177,7 +183,7 @@ def _write_sources(folder: Path, entries: list[Entry]) -> None:
     write("releases/index", "releases.rst.j2", minors=minors)
     write("coverage", "coverage.rst.j2", coverage=claims.coverage(held, None), owners=_by_owner(held))
     contrary = [
-        (entry, [one["torch"] for one in (_seen(entry.slug, one) for one in shipped) if one["said"].startswith("held")])
+        (entry, [one["torch"] for one in seen[entry.slug] if one["said"].startswith("held")])
         for entry in entries
         if entry.contradicts
     ]
@@ -193,19 +199,26 @@ def _by_owner(held: Iterable[claims.Claim]) -> dict[str, list[claims.Claim]]:
     return dict(sorted(found.items()))
 
 
-def _cases(entry: Entry, newest: Record) -> list[tuple[str, list[str]]]:
-    """The variants of each test, as the newest record names them."""
-    variants: dict[str, list[str]] = {}
+def _variants(newest: Record) -> dict[tuple[str, str], list[str]]:
+    """The variants of each test, by slug and test, as the newest record names them."""
+    variants: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key in newest.cases:
         slug, test, variant, device = record.split_key(key)
-        if slug == entry.slug and variant and device in (None, "cpu"):
-            variants.setdefault(test, []).append(variant)
-    return [(test, variants[test]) for test in entry.tests if test in variants]
+        if variant and device in (None, "cpu"):
+            variants[slug, test].append(variant)
+    return variants
 
 
-def _seen(slug: str, one: Record) -> dict[str, str]:
+def _outcomes(one: Record) -> dict[str, Counter[str]]:
+    """How many cases of each pitfall came out how."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, case in one.cases.items():
+        found[key.partition("/")[0]][case["outcome"]] += 1
+    return found
+
+
+def _seen(outcomes: Counter[str], one: Record) -> dict[str, str]:
     """What a record says of a pitfall: that it held, with how many cases, or that it is not about that torch."""
-    outcomes = Counter(case["outcome"] for key, case in one.cases.items() if key.startswith(f"{slug}/"))
     held = outcomes["passed"]
     said = f"held, {held} cases" if held else "not about this torch" if outcomes["inapplicable"] else "not run"
     environment = one.header["environment"]
@@ -235,7 +248,7 @@ def _write_messages(path: Path, entries: list[Entry], shipped: list[Record]) -> 
                 met.setdefault(key.partition("/")[0], set()).add(caught["message"])
     data = {
         entry.slug: {
-            "core": entry.error,
+            "cores": entry.error.split(" | ") if entry.error else [],
             "messages": sorted(met.get(entry.slug, ()))[:12],
             "words": f"{entry.slug} {entry.symptom} {entry.statement} {entry.explanation}",
             "priority": entry.priority,

@@ -22,8 +22,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const texts = [];
   for (const [slug, about] of Object.entries(PITFALLS)) {
-    for (const message of new Set([about.core, ...about.messages])) {
-      if (message) texts.push({ slug, core: message === about.core, list: words(message), set: new Set(words(message)) });
+    for (const message of new Set([...about.cores, ...about.messages])) {
+      texts.push({ slug, core: about.cores.includes(message), list: words(message), set: new Set(words(message)) });
     }
   }
   const rarity = (sets) => {
