@@ -58,7 +58,7 @@ class TestAssumedConstantsAreNeverChecked:
         assert seen == [2, 5]
 
 
-@since("2.1")
+@since("2.4")
 @pitfall(
     "allowed-functions-are-not-looked-into",
     docs=["torch.compiler.allow_in_graph", "torch.compiler.disable"],

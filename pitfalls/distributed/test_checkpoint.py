@@ -65,6 +65,7 @@ class TestDistributedLoadFillsWhatIsThere:
         dcp.load({"w": w}, checkpoint_id=tmp_path)
         assert torch.equal(w, torch.tensor([1.5], dtype=torch.float64))
 
+    @since("2.4")
     def test_trap_a_number_is_replaced_in_the_dict_only(self, quiet, tmp_path):
         dcp.save({"step": torch.tensor(3).item(), "w": torch.ones(1)}, checkpoint_id=tmp_path)
         step = 0

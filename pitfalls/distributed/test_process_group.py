@@ -15,7 +15,7 @@ def group():
     """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
     hook = sys.excepthook
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield dist.group.WORLD
+    yield
     dist.destroy_process_group()
     sys.excepthook = hook
 
@@ -32,7 +32,7 @@ class RunsCode:
     docs=["torch.distributed.init_process_group", "torch.nn.parallel.DistributedDataParallel", "notes/ddp"],
     symptom="Default process group has not been initialized, please make sure to call init_process_group",
     error="Default process group has not been initialized",
-    changed={"2.1": "calls without a process group raise ValueError, not RuntimeError"},
+    changed={"2.2": "calls without a process group raise ValueError, not RuntimeError"},
     priority=2,
 )
 class TestProcessGroupMustBeInitialized:
@@ -49,13 +49,13 @@ class TestProcessGroupMustBeInitialized:
         pytest.param(lambda: torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1)), id="DDP"),
     ]
 
-    @since("2.1")
+    @since("2.2")
     @pytest.mark.parametrize("call", CALLS)
     def test_trap_it_raises(self, seeded, call):
         with pytest.raises(ValueError, match="Default process group has not been initialized"):
             call()
 
-    @before("2.1")
+    @before("2.2")
     @pytest.mark.parametrize("call", CALLS)
     def test_trap_it_raised(self, seeded, call):
         with pytest.raises(RuntimeError, match="Default process group has not been initialized"):

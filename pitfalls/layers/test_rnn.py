@@ -204,7 +204,7 @@ class TestRecurrentInputSizeIsTheLastDimension:
     A series of numbers has one feature a step, and needs a last dimension of size one.
     """
 
-    @pytest.mark.parametrize("layer", LAYERS, ids=["RNN", "GRU", "LSTM"])
+    @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, pytest.param(nn.LSTM, marks=since("2.3"))])
     def test_trap_a_batch_of_series_has_no_features(self, device, seeded, layer):
         rnn = layer(1, 4, batch_first=True, device=device)
         with pytest.raises(RuntimeError, match=r"input.size\(-1\) must be equal to input_size. Expected 1, got 5"):

@@ -50,44 +50,6 @@ class TestStepReturnsTheClosuresLoss:
 
 
 @pitfall(
-    "step-hook-replaces-all-arguments",
-    docs=[
-        ("torch.optim.Optimizer.register_step_pre_hook", "hook(optimizer, args, kwargs) -> None or modified"),
-        "optim#optimizer-step-hooks",
-    ],
-    symptom="RuntimeError: <function SGD.step> must return None or a tuple of (new_args, new_kwargs)",
-    error="must return None or a tuple of (new_args, new_kwargs), but got",
-    priority=3,
-)
-class TestStepHookReplacesAllArguments:
-    """A hook before ``step`` may return new arguments, as a pair of all of them: the optimizer itself comes first.
-
-    ``args`` is ``(optimizer, closure)`` or ``(optimizer,)``. Whatever else the hook returns but None is an error, so a
-    hook written as a lambda must not return the value of its call.
-    """
-
-    def test_trap_other_results_are_refused(self, device):
-        w = torch.tensor([4.0], device=device, requires_grad=True)
-        optimizer = torch.optim.SGD([w], lr=0.5)
-        optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: len(args))
-        with pytest.raises(RuntimeError, match=r"must return None or a tuple of \(new_args, new_kwargs\),\s*but got 1"):
-            optimizer.step()
-
-    def test_trap_optimizer_is_among_the_arguments(self, device):
-        w = torch.tensor([4.0], device=device, requires_grad=True)
-        optimizer = torch.optim.SGD([w], lr=0.5)
-        optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: ((lambda: 7.0,), {}))
-        with pytest.raises(AttributeError, match="'function' object has no attribute"):
-            optimizer.step()
-
-    def test_fix_return_it_as_well(self, device):
-        w = torch.tensor([4.0], device=device, requires_grad=True)
-        optimizer = torch.optim.SGD([w], lr=0.5)
-        optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: ((optimizer, lambda: 7.0), {}))
-        assert optimizer.step() == 7
-
-
-@pitfall(
     "tensor-learning-rate-is-shared",
     docs=[("torch.optim.Adam", "A tensor LR"), "torch.optim.lr_scheduler.LRScheduler.get_last_lr"],
     symptom="ValueError: lr as a Tensor is not supported for capturable=False and foreach=True",
