@@ -34,6 +34,7 @@ class TestCurrentAcceleratorIsAboutTheBuild:
     ``synchronize``, raise where there is none. The device that comes back has no index.
     """
 
+    @since("2.8")
     @without_accelerator
     def test_trap_there_is_none(self):
         assert (torch.accelerator.is_available(), torch.accelerator.device_count()) == (False, 0)

@@ -75,7 +75,7 @@ class TestProcessGroupMustBeInitialized:
     docs=["torch.distributed.init_process_group", "torch.distributed.destroy_process_group"],
     symptom="trying to initialize the default process group twice! in a notebook or a second test",
     error="trying to initialize the default process group twice",
-    changed={"2.1": "the second call raises ValueError, not RuntimeError"},
+    changed={"2.2": "the second call raises ValueError, not RuntimeError"},
     priority=3,
 )
 class TestProcessGroupIsInitializedOnce:
@@ -84,12 +84,12 @@ class TestProcessGroupIsInitializedOnce:
     ``destroy_process_group()`` makes room for another, with a store of its own.
     """
 
-    @since("2.1")
+    @since("2.2")
     def test_trap_the_second_call_raises(self, group):
         with pytest.raises(ValueError, match="trying to initialize the default process group twice"):
             dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 
-    @before("2.1")
+    @before("2.2")
     def test_trap_the_second_call_raised(self, group):
         with pytest.raises(RuntimeError, match="trying to initialize the default process group twice"):
             dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
