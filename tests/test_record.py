@@ -275,5 +275,6 @@ def test_each_change_that_a_pitfall_states_was_seen_and_each_seen_is_stated():
             # A pin that a release no longer is about told how it was before; one that is new may be about a new API.
             if any(old.cases.get(one.key, {}).get("outcome") == "passed" for one in change.differences):
                 behaved.add((minor, change.subject) if change.what in ("holds otherwise", "no longer applies") else ())
-    assert sorted(pair for pair in stated - seen if pair[0] in minors) == []
+    shown = {record.split_key(key)[0] for key in shipped[-1].cases}  # a pitfall of CUDA alone is in no record of a CPU
+    assert sorted(pair for pair in stated - seen if pair[0] in minors and pair[1] in shown) == []
     assert sorted(behaved - stated - {()}) == []
