@@ -67,6 +67,7 @@ class TestMatmulPrecisionIsAnInternalOne:
     "matmul-precision-and-allow-tf32-are-one-switch",
     docs=["torch.set_float32_matmul_precision", "torch.get_float32_matmul_precision", "backends"],
     symptom="torch.get_float32_matmul_precision() is 'high', and nobody has set it",
+    changed={"2.3": "a word that is none of the three gives a warning; it had been ignored without one"},
 )
 class TestMatmulPrecisionAndAllowTf32AreOneSwitch:
     """``"high"`` and ``"medium"`` mean ``torch.backends.cuda.matmul.allow_tf32 = True``, and the other way round.
