@@ -115,7 +115,7 @@ def test_what_is_left_behind_is_named(what):
         before = guard.read()
         harm()
         try:
-            leaks = guard.leaks(before)
+            leaks, _ = guard.leaks(before)
             restorable = guard.GUARDED[what].restore is not None
             put_back = guard.GUARDED[what].read() == before[what]
         finally:
@@ -130,13 +130,20 @@ def test_each_guarded_state_is_tested():
 
 
 def test_what_is_as_it_was_is_no_leak():
-    assert guard.leaks(guard.read()) == []
+    assert guard.leaks(guard.read())[0] == []
+
+
+def test_the_state_after_a_case_serves_as_the_state_before_the_next():
+    _, after = guard.leaks(guard.read())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # which pytest does anew for each test
+        assert guard.read(known=after) == guard.read()
 
 
 def test_the_leak_is_told_before_and_after():
     before = guard.read()
     torch.set_default_dtype(torch.float64)
-    assert guard.leaks(before) == ["default dtype: was torch.float32, is torch.float64"]
+    assert guard.leaks(before)[0] == ["default dtype: was torch.float32, is torch.float64"]
 
 
 def test_changes_within_a_mapping_are_told_by_key(monkeypatch):
@@ -144,7 +151,7 @@ def test_changes_within_a_mapping_are_told_by_key(monkeypatch):
     before = guard.read()
     monkeypatch.setenv("DEMO_A", "1")
     monkeypatch.delenv("DEMO_B")
-    assert guard.leaks(before) == ["environment: DEMO_A was None, is '1', DEMO_B was 'old', is None"]
+    assert guard.leaks(before)[0] == ["environment: DEMO_A was None, is '1', DEMO_B was 'old', is None"]
 
 
 def test_what_an_import_adds_is_no_leak(tmp_path, monkeypatch):
@@ -157,7 +164,7 @@ def test_what_an_import_adds_is_no_leak(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         before = guard.read()
         __import__("demo_import")
-        assert guard.leaks(before) == []
+        assert guard.leaks(before)[0] == []
 
 
 TWO = (

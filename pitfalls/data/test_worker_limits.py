@@ -1,6 +1,10 @@
 """What workers of a `DataLoader` change or refuse: errors, lambdas, order, and the options that need workers."""
 
+import os
 import pickle
+import signal
+import sys
+import time
 import warnings
 
 import pytest
@@ -15,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 @pytest.fixture
 def start_method():
-    """The start method, which asking for "spawn" settles, is put back to undecided."""
+    """The start method, which the first worker of a process settles, is put back to undecided."""
     method = torch.multiprocessing.get_start_method(allow_none=True)
     yield
     torch.multiprocessing.set_start_method(method, force=True)
@@ -79,6 +83,49 @@ LAMBDAS = [
     pytest.param({"collate_fn": lambda samples: samples}, id="collate_fn"),
     pytest.param({"worker_init_fn": lambda worker: torch.manual_seed(worker)}, id="worker_init_fn"),
 ]
+
+
+class Quits(Dataset):
+    """Ends the process that asks for an item."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        time.sleep(0.2)  # until the main process waits for the batch
+        sys.exit("no such folder: images")
+
+
+class Killed(Quits):
+    """Is killed as by a system that has no more memory."""
+
+    def __getitem__(self, index):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pitfall(
+    "dead-worker-takes-its-reason-along",
+    docs=["data#multi-process-data-loading", "torch.utils.data.DataLoader"],
+    symptom="DataLoader worker exited unexpectedly, or is killed by signal: Killed or Bus error, and no word on why",
+    error="DataLoader worker (pid | exited unexpectedly | is killed by signal: | Insufficient shared memory (shm)",
+)
+class TestDeadWorkerTakesItsReasonAlong:
+    """When a worker dies, rather than raise, the main process knows that it is gone but not why.
+
+    Workers that a system without memory kills end like that (each holds a copy of the dataset's Python objects), and
+    so do crashes, a full ``/dev/shm`` and ``sys.exit()``. Run once with ``num_workers=0``: the reason then shows.
+    """
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+    @pytest.mark.parametrize("dataset", [Quits, Killed])
+    def test_trap_the_reason_is_lost(self, dataset, seeded, start_method):
+        with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly"):
+            next(iter(DataLoader(dataset(), num_workers=1)))
+
+    def test_fix_no_workers(self, seeded):
+        with pytest.raises(SystemExit, match="no such folder: images"):
+            next(iter(DataLoader(Quits(), num_workers=0)))
 
 
 @pitfall(

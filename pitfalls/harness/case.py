@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Case:
         )
 
 
+@functools.cache
 def told(cls: type, path: Path) -> dict[str, Any]:
     """What a pitfall says of itself, as it goes into a record."""
     pitfall: Pitfall = vars(cls)["__pitfall__"]

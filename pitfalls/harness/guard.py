@@ -278,20 +278,37 @@ LOADED = "modules imported"
 RESEEDED = frozenset({"Python random state", "NumPy random state"})
 
 
-def read(ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The guarded state as it is now, by name, but for the names to be ignored."""
-    state = {name: item.read() for name, item in GUARDED.items() if name not in ignored}
+#: What may change between two tests: pytest sets the filters, and threads and processes end when they will.
+ANEW = ("warning filters", "threads alive", "child processes")
+
+
+def read(ignored: frozenset[str] = frozenset(), known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The guarded state as it is now, by name, but for the names to be ignored.
+
+    Args:
+        ignored: names in `GUARDED` to leave out.
+        known: the state as it was found when the last case had ended, if nothing else has run since: reading it all
+            takes as long as many a case.
+    """
+    if known is None:
+        state = {name: item.read() for name, item in GUARDED.items() if name not in ignored}
+    else:
+        state = {**known, **{name: GUARDED[name].read() for name in ANEW}}
     state[LOADED] = len(sys.modules)
     return state
 
 
-def leaks(before: dict[str, Any]) -> list[str]:
-    """What differs from ``before``, each as a phrase; differences are put back where torch has a way to."""
-    found = []
+def leaks(before: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """What differs from ``before``, each as a phrase; differences are put back where torch has a way to.
+
+    Returns:
+        The differences, and the state as it is now (before anything was put back).
+    """
+    found, after = [], {}
     imported = len(sys.modules) > before[LOADED]
     for name in (name for name in GUARDED if name in before):
         item = GUARDED[name]
-        now = item.read()
+        now = after[name] = item.read()
         if imported and name in CHANGED_BY_IMPORTS and _only_grew(before[name], now):
             continue
         # CUDA state that could not be read before its initialisation is no leak.
@@ -300,7 +317,7 @@ def leaks(before: dict[str, Any]) -> list[str]:
         found.append(f"{name}{_difference(before[name], now)}")
         if item.restore is not None:
             item.restore(before[name])
-    return found
+    return found, after
 
 
 def _only_grew(old: Any, new: Any) -> bool:

@@ -11,7 +11,8 @@ import argparse
 import gc
 import importlib.util
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ CASE: pytest.StashKey[Case] = pytest.StashKey()
 STATE: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 NOTES: pytest.StashKey[Notes] = pytest.StashKey()
 SEEN: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+FROZEN: pytest.StashKey[bool] = pytest.StashKey()
+#: The guarded state after the last case, as long as no test of somebody else's has run since.
+AFTER: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 
 MARKS = (
     "since(release): this pin holds from that torch release on, as seen by running it",
@@ -131,6 +135,7 @@ def _taken(parser: pytest.Parser, option: str) -> bool:
     return f"{option}=x" not in unknown
 
 
+@pytest.hookimpl(tryfirst=True)  # so that what others do as they clean up is done while the items are still frozen
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks and judge the options."""
     for line in MARKS:
@@ -143,6 +148,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name not in devices.asked_for(config):
             raise pytest.UsageError(f"--require-device {name} contradicts --device: {name} is not among its devices")
     config.stash[SEEN] = {}
+    config.add_cleanup(partial(_unfreeze, config))
     if not hasattr(config, "workerinput"):
         for name in required:
             if reason := devices.absent(name):
@@ -204,7 +210,11 @@ def _in_catalogue(path: Path) -> bool:
 def _module_breaches(module: pytest.Module, collected: Sequence[pytest.Item | pytest.Collector]) -> list[str]:
     inside = _in_catalogue(module.path)
     classes = [node for node in collected if isinstance(node, pytest.Class)]
-    pinned = [name for name, value in vars(module.obj).items() if "__pitfall__" in getattr(value, "__dict__", {})]
+    pinned = [
+        name
+        for name, value in vars(module.obj).items()
+        if "__pitfall__" in getattr(value, "__dict__", {}) and not _too_much(module.config, value)
+    ]
     if not inside and not pinned:
         return []
     hidden = set(pinned) - {node.name for node in classes}
@@ -265,20 +275,27 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only the cases whose keys a file lists, which is how changed cases are run once more, or the quick ones."""
+    """Keep only the cases whose keys a file lists, which is how changed cases are run once more."""
     listed: Path | None = config.getoption("pitfalls_select", None)
-    if listed is not None:
-        wanted = set(listed.read_text(encoding="utf-8").splitlines())
-        _keep(config, items, lambda item: CASE in item.stash and item.stash[CASE].key in wanted)
-    if config.getoption("pitfalls_quick", False):
-        _keep(config, items, lambda item: CASE not in item.stash or item.stash[CASE].pitfall.priority == 1)
+    if listed is None:
+        return
+    keys = set(listed.read_text(encoding="utf-8").splitlines())
+    wanted = [CASE in item.stash and item.stash[CASE].key in keys for item in items]
+    if not all(wanted):
+        config.hook.pytest_deselected(items=[item for item, keep in zip(items, wanted, strict=True) if not keep])
+        items[:] = [item for item, keep in zip(items, wanted, strict=True) if keep]
 
 
-def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:
-    left_out = [item for item in items if not wanted(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if wanted(item)]
+def _too_much(config: pytest.Config, value: object) -> bool:
+    """Whether a class is a pitfall that --quick passes by."""
+    pitfall = getattr(value, "__dict__", {}).get("__pitfall__")
+    return pitfall is not None and pitfall.priority != 1 and config.getoption("pitfalls_quick", False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
+    """With --quick pass by the pitfalls that are not for it: making their cases takes as long as running others."""
+    return [] if _too_much(collector.config, obj) else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -298,7 +315,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     if any(CASE in item.stash for item in session.items) and gc.get_freeze_count() == 0:
         gc.freeze()
-        session.config.add_cleanup(gc.unfreeze)
+        session.config.stash[FROZEN] = True
+
+
+def _unfreeze(config: pytest.Config) -> None:
+    if FROZEN in config.stash:
+        gc.unfreeze()
 
 
 # Each case ----------------------------------------------------------------------------------------------------------
@@ -308,6 +330,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Read the guarded state before anything of the case runs."""
     case = item.stash.get(CASE, None)
+    if case is None and AFTER in item.config.stash:
+        del item.config.stash[AFTER]
     # A case that is about to be skipped can leak nothing, and there are many where a device is absent.
     if case is not None and not case.inapplicable and not (case.device and devices.absent(case.device)):
         import torch
@@ -315,7 +339,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
         from pitfalls.harness import guard
 
         reseeded = item.config.pluginmanager.hasplugin("randomly")
-        item.stash[STATE] = guard.read(ignored=guard.RESEEDED if reseeded else frozenset())
+        item.stash[STATE] = guard.read(
+            ignored=guard.RESEEDED if reseeded else frozenset(), known=item.config.stash.get(AFTER, None)
+        )
         observed.clear()
         # Warnings from torch's C++ side come once a process; a pin must find them whichever pins ran before it.
         torch.set_warn_always(True)
@@ -358,7 +384,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
             from pitfalls.harness import guard
 
             torch.set_warn_always(state["warn-always"])
-            leaked = guard.leaks(state)
+            leaked, after = guard.leaks(state)
+            del item.stash[STATE]  # it is large, and there are thousands of items
+            item.config.stash[AFTER] = after
+            if leaked:
+                del item.config.stash[AFTER]
     if state is not None and leaked:
         pytest.fail(f"{item.stash[CASE].key} leaks " + "; ".join(leaked), pytrace=False)
     return result
@@ -375,6 +405,8 @@ def pytest_runtest_makereport(
         if report.failed and call.excinfo is not None and item.config.getoption("pitfalls_explain_errors", False):
             _explain(report, call.excinfo.exconly())
         return report
+    if report.passed and report.when != "call":
+        return report  # pytest keeps every report, and there are thousands of these
     # xdist carries plain attributes of a report from its workers to the one process that tells the story.
     about: dict[str, Any] = {
         "slug": case.slug,

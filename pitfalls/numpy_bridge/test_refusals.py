@@ -10,6 +10,42 @@ import torch
 
 from pitfalls import before, on, pitfall, since
 
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = None  # as if it weren't installed, or were of a version that this torch was not built for
+import torch
+
+x = torch.tensor([1.0, 2.0])
+print(x.tolist())
+try:
+    x.numpy()
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pitfall(
+    "numpy-is-optional",
+    docs=["torch.Tensor.numpy", "torch.Tensor.tolist"],
+    symptom="Numpy is not available, though it is installed; or a module that was compiled using NumPy 1.x",
+    error="Numpy is not available | Failed to initialize NumPy | A module that was compiled using NumPy 1.x",
+)
+class TestNumpyIsOptional:
+    """Torch runs without NumPy, or beside one it was not built for: what needs NumPy raises only once it is called.
+
+    Torch before 2.3 was built for NumPy 1 and can't use NumPy 2: install ``numpy<2`` beside it. ``tolist()`` and
+    ``torch.tensor`` need no NumPy.
+    """
+
+    @pytest.mark.slow
+    def test_trap_it_raises_when_called(self):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_NUMPY], capture_output=True, check=True)
+        assert done.stdout.decode().splitlines() == ["[1.0, 2.0]", "Numpy is not available"]
+
+    def test_fix_plain_lists(self):
+        x = torch.tensor([1.0, 2.0])
+        assert torch.tensor(x.tolist()).tolist() == [1, 2]
+
 
 @pitfall(
     "numpy-refuses-requires-grad",
