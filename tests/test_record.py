@@ -254,9 +254,10 @@ def test_a_file_too_large_to_be_a_record_is_not_even_read(tmp_path):
         ("shape '[2, 3]' is invalid", "shape '[2, 3]' is invalid"),
         ("a/b is a fraction", "a/b is a fraction"),
         ("bad\nException raised from f at /pytorch/x.cpp:12 (most recent call first):\nframe", "bad"),
+        ("object </torch_12_34_5> of worker (pid(s) 678)", "object </torch_N_N_N> of worker (pid(s) N)"),
         ("https://pytorch.org/docs/stable/x.html", "https://pytorch.org/docs/stable/x.html"),
     ],
-    ids=["address", "folder", "shape", "fraction", "frames", "link"],
+    ids=["address", "folder", "shape", "fraction", "frames", "process", "link"],
 )
 def test_messages_are_stripped_of_what_differs_by_machine(text, stable):
     assert record.stable(text) == stable
