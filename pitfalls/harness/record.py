@@ -49,7 +49,7 @@ class Record:
 
 
 def stable(text: str) -> str:
-    """A message without what differs from run to run or from machine to machine: addresses, folders, processes, C++ frames."""
+    """A message without what differs by run or machine: addresses, folders, numbers of processes, C++ frames."""
     text = re.split(r"\n?Exception raised from |\nC\+\+ CapturedTraceback", text)[0]
     text = re.sub(r"\s*\(Triggered internally at [^()]*\)", "", text)
     text = re.sub(r"\b0x[0-9a-fA-F]{4,}\b", "0x...", text)
