@@ -189,6 +189,14 @@ def test_a_pitfall_that_applies_on_both_sides_holds_otherwise():
     assert {change.what for change in compare.compare(old, new).changes} == {"holds otherwise"}
 
 
+def test_one_more_way_out_changes_nothing_that_runs_today():
+    fix = KEY.replace("test_trap_x", "test_fix_y")
+    old, new = made(cases={KEY: PASSED, fix: {"outcome": "inapplicable"}}), made(cases={KEY: PASSED, fix: PASSED})
+    found = {change.what: change.kind for change in compare.compare(old, new).changes}
+    assert found == {"has a new way out": Kind.signature}
+    assert {change.what for change in compare.compare(new, old).changes} == {"holds otherwise"}
+
+
 def test_a_pitfall_that_comes_with_a_new_api_changes_nothing_that_runs_today():
     old = made(case={"outcome": "inapplicable"}, apis={"torch.Tensor.backward": None})
     new = made(case=PASSED, apis={"torch.Tensor.backward": api()})

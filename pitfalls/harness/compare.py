@@ -41,6 +41,7 @@ WHAT = {
     "API gone": Kind.signature,
     "API new": Kind.signature,
     "comes with a new API": Kind.signature,
+    "has a new way out": Kind.signature,
     "documentation changed": Kind.docs,
     "other message": Kind.message,
     "warns in other words": Kind.message,
@@ -161,6 +162,8 @@ def compare(old: Record, new: Record, flaky: Iterable[str] = ()) -> Comparison:
         elif what == "holds otherwise" and slug not in on_old:
             comes = any(new.apis.get(name) and name in old.apis and not old.apis[name] for name in change.docs)
             change.what = "comes with a new API" if comes else "newly applies"
+        elif what == "holds otherwise" and all(_new_way_out(old, new, one.key) for one in shown):
+            change.what = "has a new way out"
         changes.append(change)
     changes += _apis(old, new)
     changes.sort(key=lambda change: (-change.kind, change.priority, list(WHAT).index(change.what), change.subject))
@@ -227,6 +230,12 @@ def _held_on_both(key: str, before: dict[str, Any], after: dict[str, Any]) -> It
 def _applicable(record: Record) -> set[str]:
     """The pitfalls that are about the torch of a record, with one case at least."""
     return {split_key(key)[0] for key, case in record.cases.items() if case["outcome"] != "inapplicable"}
+
+
+def _new_way_out(old: Record, new: Record, key: str) -> bool:
+    """Whether a case shows what to do about a pitfall, and is not about the old torch: the trap is as it was."""
+    applies = old.cases[key]["outcome"] == "inapplicable" and new.cases[key]["outcome"] == "passed"
+    return applies and split_key(key)[1].startswith("test_fix")
 
 
 def _said(case: dict[str, Any]) -> str:
