@@ -164,19 +164,17 @@ class TestQuantileOfALargeTensor:
     such limit; a sample is often enough.
     """
 
-    QUANTILES = pytest.mark.parametrize(
-        "quantile", [torch.quantile, torch.nanquantile], ids=["quantile", "nanquantile"]
-    )
+    QUANTILES = [pytest.param(torch.quantile, id="quantile"), pytest.param(torch.nanquantile, id="nanquantile")]
 
     @before("2.14")
-    @QUANTILES
+    @pytest.mark.parametrize("quantile", QUANTILES)
     def test_trap_it_was_refused(self, quantile):
         x = torch.empty(2**24 + 1, device="meta")  # without its 64 MB, and what it takes to sort them
         with pytest.raises(RuntimeError, match="input tensor is too large"):
             quantile(x, 0.5)
 
     @since("2.14")
-    @QUANTILES
+    @pytest.mark.parametrize("quantile", QUANTILES)
     def test_trap_it_is_accepted(self, quantile):
         x = torch.empty(2**24 + 1, device="meta")
         assert quantile(x, 0.5).shape == ()
