@@ -24,7 +24,7 @@ class Summary:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.started = time.monotonic()
-        self.filtered = False
+        self.filtered = bool(config.getoption("pitfalls_quick", False))
         self.collection_failed = False
         self.interrupted = False
         self.outcomes: dict[str, str] = {}
