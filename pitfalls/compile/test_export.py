@@ -110,12 +110,15 @@ class TestExportedModuleAcceptsTheExampleShape:
         assert module(torch.ones(5, 2, device=device)).flatten().tolist() == [2] * 5
 
 
-@since("2.3")
+@since("2.2")
 @pitfall(
     "exported-module-has-children-of-its-own",
     docs=["torch.export.ExportedProgram.module"],
     symptom="a loop over named_children() of an exported module meets _guards_fn",
-    changed={"2.9": "the checks of the inputs are a submodule, _guards_fn"},
+    changed={
+        "2.3": "parameters keep their names (layer.weight), in submodules; they had lost them (layer_weight)",
+        "2.9": "the checks of the inputs are a submodule, _guards_fn",
+    },
     priority=3,
 )
 @pytest.mark.slow  # the first export in a process takes seconds
@@ -126,6 +129,13 @@ class TestExportedModuleHasChildrenOfItsOwn:
     by ``state_dict()``, whose names are those of the original, not by ``children()``.
     """
 
+    @before("2.3")
+    def test_trap_parameters_were_renamed(self, device, export):
+        module = export(Linear(device), (torch.ones(3, 2, device=device),)).module()
+        assert list(module.state_dict()) == ["layer_weight", "layer_bias"]
+        assert list(module.children()) == []
+
+    @since("2.3")
     @before("2.9")
     def test_trap_children_were_those_with_parameters(self, device, export):
         module = export(Linear(device), (torch.ones(3, 2, device=device),)).module()
@@ -136,6 +146,7 @@ class TestExportedModuleHasChildrenOfItsOwn:
         module = export(Linear(device), (torch.ones(3, 2, device=device),)).module()
         assert [name for name, _ in module.named_children()] == ["layer", "_guards_fn"]
 
+    @since("2.3")
     def test_fix_names_of_the_parameters_are_kept(self, device, export):
         module = export(Linear(device), (torch.ones(3, 2, device=device),)).module()
         assert list(module.state_dict()) == ["layer.weight", "layer.bias"]

@@ -26,6 +26,7 @@ class TestBatchNormEpsZeroInEval:
 
     The running variance of a channel that never varies tends to zero, which is what ``eps`` is for. Models converted
     from elsewhere carry ``eps=0`` where it is folded into the variance. Keep the default, or write the division out.
+    Training with ``eps=0`` is refused since torch 2.10.
     """
 
     @since("2.10")
@@ -43,6 +44,17 @@ class TestBatchNormEpsZeroInEval:
         x = torch.tensor([[1.0], [3.0]], device=device)
         with pytest.raises(ValueError, match="batch_norm eps must be positive, but got 0"):
             layer(x)
+
+    @before("2.10")
+    def test_trap_training_accepted_it_too(self, device):
+        x = torch.tensor([[1.0], [3.0]], device=device)
+        assert F.batch_norm(x, None, None, training=True, eps=0).tolist() == [[-1], [1]]
+
+    @since("2.10")
+    def test_trap_training_refuses_it(self, device):
+        x = torch.tensor([[1.0], [3.0]], device=device)
+        with pytest.raises(ValueError, match=r"batch_norm eps must be positive( during training)?, but got 0"):
+            F.batch_norm(x, None, None, training=True, eps=0)
 
     @before("2.10")
     def test_trap_negative_eps_was_accepted(self, device):
