@@ -115,6 +115,7 @@ class TestTildeOnIntegersFlipsBits:
     @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32], ids=str)
     def test_fix_logical(self, device, invert, dtype):
         mask = invert(torch.tensor([0, 1], dtype=dtype, device=device))
+        assert mask.dtype is torch.bool
         assert mask.tolist() == [True, False]
 
 

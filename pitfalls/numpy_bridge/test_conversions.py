@@ -116,6 +116,7 @@ class TestZeroDimNumpyIsAnArray:
             total += 1
             seen.append(total.item())
         assert seen == [1, 2, 3]
+        assert {type(number) for number in seen} == {float}
 
 
 UNSIGNED = [

@@ -264,4 +264,6 @@ class TestTransposesWantTheirRank:
 
     @pytest.mark.parametrize("shape", [(2, 3), (5, 2, 3)], ids=str)
     def test_fix_mt_takes_matrices_and_batches(self, device, shape):
-        assert torch.zeros(shape, device=device).mT.shape[-2:] == (3, 2)
+        x = torch.arange(6.0, device=device).view(2, 3).expand(shape)
+        assert x.mT.shape[-2:] == (3, 2)
+        assert torch.equal(x.mT[..., 2, 0], x[..., 0, 2])
