@@ -1,6 +1,7 @@
 """Runs the tests in random orders, many times over, and each alone: load it with ``-p tests.proof.orders``.
 
-``--orders`` says how many orders, and how many times over: ten, unless a machine has better things to do.
+``--orders`` says how many orders, and how many times over: ten, unless a machine has better things to do. With but one
+order only the first and the last case of a family run alone, for that is what takes longest.
 
 Whatever comes out otherwise than in the order of the files leaks, depends on what ran before it, or is flaky.
 """
@@ -17,13 +18,13 @@ import torch
 import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness.plugin import CASE
-from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path, warm
+from tests.proof.plugin import chosen, once, pytest_pyfunc_call, tmp_path, warm
 
 __all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
 Outcomes = dict[str, str]
 DIFFERENCES: pytest.StashKey[list[str]] = pytest.StashKey()
-TOTAL: pytest.StashKey[int] = pytest.StashKey()
+TOTAL: pytest.StashKey[tuple[int, int]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -98,18 +99,20 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     children = Children()
     children.start("the order of the files", items)
     orders = session.config.getoption("orders")
-    children.start(f"{orders} times over", items * orders)
+    if orders > 1:
+        children.start(f"{orders} times over", items * orders)
     for seed in range(orders):
         _progress(f"order {seed + 1} of {orders}")
         children.start(f"random order {seed}", random.Random(seed).sample(items, len(items)))
-    for number, item in enumerate(items):
-        _progress(f"alone: {number + 1} of {len(items)}")
+    lonely = items if orders > 1 else chosen(items)
+    for number, item in enumerate(lonely):
+        _progress(f"alone: {number + 1} of {len(lonely)}")
         children.start("alone", [item])
     differences: list[str] = []
     for name, outcomes in children.finish():
         differences += [f"{key}: in {name}: {text}" for key, text in outcomes.items() if text != "holds"]
     session.config.stash[DIFFERENCES] = differences
-    session.config.stash[TOTAL] = len(items)
+    session.config.stash[TOTAL] = (len(items), len(lonely))
     session.testsfailed = len(differences)
     session.testscollected = len(items)
     return True
@@ -126,7 +129,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     differences = config.stash.get(DIFFERENCES, [])
     for difference in differences[:200]:
         terminalreporter.write_line(difference.replace("\n", " ")[:400], red=True)
+    total, lonely = config.stash.get(TOTAL, (0, 0))
+    orders = config.getoption("orders")
+    over = f"{orders} random orders, as many times over" if orders > 1 else "a random order"
     terminalreporter.write_line(
-        f"{config.stash.get(TOTAL, 0)} cases in {config.getoption('orders')} random orders, as many times over, and "
-        f"each alone: {len(differences)} outcomes differ"
+        f"{total} cases in {over}, and {lonely} of them alone: {len(differences)} outcomes differ"
     )
