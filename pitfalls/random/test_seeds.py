@@ -77,6 +77,8 @@ class TestManualSeedLeavesNumpyAndRandom:
 
     @pytest.mark.parametrize("draw", DRAWS)
     def test_fix_seed_each_of_them(self, other_generators, draw):
+        random.seed(0)
+        np.random.seed(0)
         first = draw()
         random.seed(0)
         np.random.seed(0)
