@@ -1,6 +1,7 @@
 """``DistributedDataParallel`` in a group of one: what the wrapper adds, what it refuses, and what it doesn't see."""
 
 import sys
+import time
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ def group():
     hook = sys.excepthook
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
+    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
     dist.destroy_process_group()
     sys.excepthook = hook
 

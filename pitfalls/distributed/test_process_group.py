@@ -1,6 +1,7 @@
 """Process groups, seen from a group of one: how they start, what they wait for, and what their collectives accept."""
 
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ def group():
     hook = sys.excepthook
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
+    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
     dist.destroy_process_group()
     sys.excepthook = hook
 
