@@ -138,6 +138,8 @@ def compare(old: Record, new: Record, flaky: Iterable[str] = ()) -> Comparison:
         if key in left_out:
             continue
         before, after = old.cases.get(key), new.cases.get(key)
+        if before == after:
+            continue
         slug, _, _, device = split_key(key)
         if before is None or after is None:
             side, absent = ("new", old) if before is None else ("old", new)
@@ -229,7 +231,7 @@ def _held_on_both(key: str, before: dict[str, Any], after: dict[str, Any]) -> It
 
 def _applicable(record: Record) -> set[str]:
     """The pitfalls that are about the torch of a record, with one case at least."""
-    return {split_key(key)[0] for key, case in record.cases.items() if case["outcome"] != "inapplicable"}
+    return {key.partition("/")[0] for key, case in record.cases.items() if case["outcome"] != "inapplicable"}
 
 
 def _new_way_out(old: Record, new: Record, key: str) -> bool:
