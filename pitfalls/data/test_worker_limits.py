@@ -106,7 +106,7 @@ class Killed(Quits):
 
 @pitfall(
     "dead-worker-takes-its-reason-along",
-    docs=["data#multi-process-data-loading", "torch.utils.data.DataLoader"],
+    docs=["data#single-process-data-loading-default", "data#multi-process-data-loading"],
     symptom="DataLoader worker exited unexpectedly, or is killed by signal: Killed or Bus error, and no word on why",
     error="DataLoader worker (pid | exited unexpectedly | is killed by signal: | Insufficient shared memory (shm)",
 )

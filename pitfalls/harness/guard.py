@@ -302,7 +302,7 @@ def leaks(before: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """What differs from ``before``, each as a phrase; differences are put back where torch has a way to.
 
     Returns:
-        The differences, and the state as it is now (before anything was put back).
+        The differences, and the state that the next case finds.
     """
     found, after = [], {}
     imported = len(sys.modules) > before[LOADED]
@@ -317,6 +317,7 @@ def leaks(before: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         found.append(f"{name}{_difference(before[name], now)}")
         if item.restore is not None:
             item.restore(before[name])
+            after[name] = item.read()
     return found, after
 
 

@@ -387,8 +387,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
             leaked, after = guard.leaks(state)
             del item.stash[STATE]  # it is large, and there are thousands of items
             item.config.stash[AFTER] = after
-            if leaked:
-                del item.config.stash[AFTER]
     if state is not None and leaked:
         pytest.fail(f"{item.stash[CASE].key} leaks " + "; ".join(leaked), pytrace=False)
     return result

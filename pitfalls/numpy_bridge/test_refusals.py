@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pitfalls import before, on, pitfall, since
+from pitfalls import before, observe, on, pitfall, since
 
 WITHOUT_NUMPY = """
 import sys
@@ -38,9 +38,11 @@ class TestNumpyIsOptional:
     """
 
     @pytest.mark.slow
-    def test_trap_it_raises_when_called(self):
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_NUMPY], capture_output=True, check=True)
-        assert done.stdout.decode().splitlines() == ["[1.0, 2.0]", "Numpy is not available"]
+    def test_trap_nothing_is_missed_before_the_call(self):
+        child = [sys.executable, "-W", "ignore", "-c", WITHOUT_NUMPY]
+        lines = subprocess.run(child, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert lines[:1] == ["[1.0, 2.0]"]
+        observe(messages=lines[1:])  # no page of torch's says what happens then
 
     def test_fix_plain_lists(self):
         x = torch.tensor([1.0, 2.0])

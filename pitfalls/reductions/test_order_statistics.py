@@ -164,20 +164,19 @@ class TestQuantileOfALargeTensor:
     such limit; a sample is often enough.
     """
 
-    QUANTILES = [pytest.param(torch.quantile, id="quantile"), pytest.param(torch.nanquantile, id="nanquantile")]
-
     @before("2.14")
-    @pytest.mark.parametrize("quantile", QUANTILES)
-    def test_trap_it_was_refused(self, quantile):
-        x = torch.empty(2**24 + 1, device="meta")  # without its 64 MB, and what it takes to sort them
+    @pytest.mark.slow
+    @pytest.mark.parametrize("quantile", [torch.quantile, torch.nanquantile], ids=["quantile", "nanquantile"])
+    def test_trap_it_was_refused(self, device, quantile):
+        x = torch.zeros(1, device=device).expand(2**24 + 1)
         with pytest.raises(RuntimeError, match="input tensor is too large"):
             quantile(x, 0.5)
 
     @since("2.14")
-    @pytest.mark.parametrize("quantile", QUANTILES)
-    def test_trap_it_is_accepted(self, quantile):
-        x = torch.empty(2**24 + 1, device="meta")
-        assert quantile(x, 0.5).shape == ()
+    @pytest.mark.slow
+    def test_trap_it_is_accepted(self, device):
+        x = torch.zeros(2**24 + 1, device=device)
+        assert x.quantile(1.0).item() == 0
 
     def test_fix_kthvalue(self, device):
         x = torch.arange(101.0, device=device).flip(0)
