@@ -4,7 +4,7 @@ A catalogue module needs these names and plain torch, nothing else. Importing th
 numpy nor pytest, because the pytest plugin that lives in it is loaded in every pytest run of its environment.
 """
 
-from pitfalls.harness.marks import before, observe, on, pitfall, since
+from pitfalls.harness.marks import before, child, observe, on, pitfall, since
 
 __version__ = "0.1.0"
-__all__ = ["before", "observe", "on", "pitfall", "since"]
+__all__ = ["before", "child", "observe", "on", "pitfall", "since"]

@@ -57,6 +57,22 @@ def test_the_cuda_half_is_skipped_with_a_plain_reason(run):
     )
 
 
+def test_cases_that_are_passed_by_take_their_fixtures_no_time(run):
+    fixture = "@pytest.fixture\ndef counted(device):\n    print('set up on', device)\n\n\n"
+    twice = SOUND.replace("    def", "    @pytest.mark.parametrize('n', [1, 2], ids=str)\n    def")
+    result = run(fixture + twice.replace("device)", "device, n, counted)", 1), "-s", "--durations=0", "-vv")
+    assert [said(result).count(f"set up on {kind}") for kind in ("cpu", "cuda")] == [2, 2 * torch.cuda.is_available()]
+
+
+def test_the_log_is_not_captured_for_the_catalogue_alone(run):
+    logs = SOUND.replace("        assert", "        __import__('logging').warning('heard')\n        assert")
+    broken = logs.replace("[1, 1]", "[1, 2]")
+    other = "\n\ndef test_of_the_users():\n    pass\n"
+    assert "Captured log call" not in said(run(broken, "--device", "cpu"))
+    assert "Captured log call" in said(run(broken + other, "--device", "cpu"))
+    assert "Captured log call" in said(run(broken, "--device", "cpu", "-o", "log_cli=true"))
+
+
 def test_a_device_narrows_the_run(run):
     run(SOUND, "--device", "cpu").assert_outcomes(passed=1)
 

@@ -1,14 +1,10 @@
 """CUDA graphs: recorded work that is played again, at the same addresses and with the same numbers."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 import torch
 from torch import nn
 
-from pitfalls import on, pitfall
+from pitfalls import child, on, pitfall
 
 
 @pitfall(
@@ -64,6 +60,17 @@ class TestGraphsReplayTheirAddresses:
         assert y.tolist() == [6, 8]
 
 
+ASKS_IN_A_CAPTURE = child("""
+import torch
+x = torch.ones(2, device="cuda")
+try:
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        x.sum().item()
+except RuntimeError as error:
+    print("captur" in str(error), flush=True)
+""")
+
+
 @pitfall(
     "graphs-capture-no-waiting",
     docs=["notes/cuda#cuda-graphs", "torch.cuda.graph", "torch.cuda.CUDAGraph"],
@@ -80,16 +87,7 @@ class TestGraphsCaptureNoWaiting:
     @on("cuda")
     @pytest.mark.slow
     def test_trap_item_breaks_the_capture(self, device):
-        code = textwrap.dedent("""
-            import torch
-            x = torch.ones(2, device="cuda")
-            try:
-                with torch.cuda.graph(torch.cuda.CUDAGraph()):
-                    x.sum().item()
-            except RuntimeError as error:
-                print("captur" in str(error), flush=True)
-        """)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = ASKS_IN_A_CAPTURE()
         assert done.stdout.split() == ["True"]
 
     @on("cuda")

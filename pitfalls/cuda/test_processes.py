@@ -1,14 +1,35 @@
 """CUDA and processes: forks, variables of the environment that are read once, and errors that come late."""
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import pytest
 import torch
 
-from pitfalls import on, pitfall
+from pitfalls import child, on, pitfall
+
+FORKS = child("""
+import os, torch
+torch.ones(1, device="cuda")
+if os.fork() == 0:
+    try:
+        torch.ones(1, device="cuda")
+    except RuntimeError as error:
+        print("Cannot re-initialize CUDA in forked subprocess" in str(error), flush=True)
+    os._exit(0)
+os.wait()
+""")
+
+
+FORKS_FIRST = child(
+    """
+import os, torch
+torch.cuda.is_available()
+if os.fork() == 0:
+    print(torch.ones(1, device="cuda").item(), flush=True)
+    os._exit(0)
+os.wait()
+print(torch.ones(1, device="cuda").item())
+""",
+    PYTORCH_NVML_BASED_CUDA_CHECK="1",
+)
 
 
 @pitfall(
@@ -27,37 +48,35 @@ class TestCudaDoesNotSurviveAFork:
     @on("cuda")
     @pytest.mark.slow
     def test_trap_a_forked_child_cannot_use_it(self, device):
-        code = textwrap.dedent("""
-            import os, torch
-            torch.ones(1, device="cuda")
-            if os.fork() == 0:
-                try:
-                    torch.ones(1, device="cuda")
-                except RuntimeError as error:
-                    print("Cannot re-initialize CUDA in forked subprocess" in str(error), flush=True)
-                os._exit(0)
-            os.wait()
-        """)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        done = FORKS()
         assert done.stdout.split() == ["True"]
 
     @on("cuda")
     @pytest.mark.slow
     def test_fix_ask_by_nvml_and_fork_first(self, device):
-        code = textwrap.dedent("""
-            import os, torch
-            torch.cuda.is_available()
-            if os.fork() == 0:
-                print(torch.ones(1, device="cuda").item(), flush=True)
-                os._exit(0)
-            os.wait()
-            print(torch.ones(1, device="cuda").item())
-        """)
-        env = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120, env=env
-        )
+        done = FORKS_FIRST()
         assert done.stdout.split() == ["1.0", "1.0"]
+
+
+HIDES_LATER = child("""
+import os, torch
+torch.ones(1, device="cuda")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+print(torch.ones(1, device="cuda").item(), torch.cuda.is_available())
+""")
+
+
+HIDDEN = child(
+    """
+import torch
+print(torch.cuda.is_available(), torch.cuda.device_count())
+try:
+    torch.ones(1).cuda()
+except (AssertionError, RuntimeError):
+    print("refused")
+""",
+    CUDA_VISIBLE_DEVICES="",
+)
 
 
 @pitfall(
@@ -76,30 +95,29 @@ class TestVisibleDevicesAreReadOnce:
     @on("cuda")
     @pytest.mark.slow
     def test_trap_changed_later_it_has_no_effect(self, device):
-        code = textwrap.dedent("""
-            import os, torch
-            torch.ones(1, device="cuda")
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
-            print(torch.ones(1, device="cuda").item(), torch.cuda.is_available())
-        """)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        done = HIDES_LATER()
         assert done.stdout.split() == ["1.0", "True"]
 
     @pytest.mark.slow
     def test_trap_without_visible_devices_there_are_none(self):
-        code = textwrap.dedent("""
-            import torch
-            print(torch.cuda.is_available(), torch.cuda.device_count())
-            try:
-                torch.ones(1).cuda()
-            except (AssertionError, RuntimeError):
-                print("refused")
-        """)
-        env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120, env=env
-        )
+        done = HIDDEN()
         assert done.stdout.split() == ["False", "0", "refused"]
+
+
+GATHERS_WHILE_BUSY = """
+import torch
+x, index = torch.zeros(3, device="cuda"), torch.tensor([3], device="cuda")
+work = torch.ones(4096, 4096, device="cuda")
+out = work @ work
+torch.cuda.synchronize()
+for _ in range(30):
+    torch.mm(work, work, out=out)
+try:
+    x.gather(0, index)
+    print("later", flush=True)
+except RuntimeError:
+    print("there", flush=True)
+"""
 
 
 @pitfall(
@@ -119,24 +137,7 @@ class TestErrorsOfTheGpuComeLate:
     @pytest.mark.slow
     @pytest.mark.parametrize(("blocking", "where"), [("0", "later"), ("1", "there")], ids=["by default", "blocking"])
     def test_trap_which_call_raises(self, device, blocking, where):
-        code = textwrap.dedent("""
-            import torch
-            x, index = torch.zeros(3, device="cuda"), torch.tensor([3], device="cuda")
-            work = torch.ones(4096, 4096, device="cuda")
-            out = work @ work
-            torch.cuda.synchronize()
-            for _ in range(30):
-                torch.mm(work, work, out=out)
-            try:
-                x.gather(0, index)
-                print("later", flush=True)
-            except RuntimeError:
-                print("there", flush=True)
-        """)
-        env = {**os.environ, "CUDA_LAUNCH_BLOCKING": blocking}
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120, env=env
-        )
+        done = child(GATHERS_WHILE_BUSY, CUDA_LAUNCH_BLOCKING=blocking)()
         assert done.stdout.split() == [where]
 
     def test_fix_check_the_range_first(self, device):

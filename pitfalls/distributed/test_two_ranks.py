@@ -1,9 +1,11 @@
 """Two ranks that train together: what ``DistributedDataParallel`` averages and copies, and what it leaves apart."""
 
 import functools
+import os
 import sys
 import tempfile
 from datetime import timedelta
+from multiprocessing import forkserver
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:TypedStorage 
 
 def on_one_rank(rank, folder):
     """What each of the two processes does: join the group, do all the work in order, leave the results in a file."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for what gloo says of the refusals that are wanted
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=20))
@@ -34,10 +37,18 @@ def on_one_rank(rank, folder):
 
 
 @functools.cache
+def begin_ahead():
+    """Start the process that the ranks are forked from: what DDP imports it imports once, while other pins run."""
+    if sys.platform != "win32":
+        mp.set_forkserver_preload(["torch._dynamo"])
+        forkserver.ensure_running()
+
+
+@functools.cache
 def done_by_two_ranks():
     """What each function ``work_...`` returned on the two ranks, which are started once for all of them."""
     method = mp.get_start_method(allow_none=True)
-    mp.set_forkserver_preload(["torch._dynamo"])  # which DDP imports: once, and not in each rank
+    begin_ahead()
     start = "spawn" if sys.platform == "win32" else "forkserver"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         children = mp.start_processes(on_one_rank, args=(folder,), nprocs=2, join=False, start_method=start)

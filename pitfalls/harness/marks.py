@@ -1,10 +1,12 @@
-"""What a catalogue module uses to say what it pins: ``pitfall``, ``since``, ``before``, ``on`` and ``observe``."""
+"""What a catalogue module uses: ``pitfall``, ``since``, ``before``, ``on``, ``observe`` and ``child``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from pitfalls.harness.ahead import Child
 
 if TYPE_CHECKING:
     import pytest
@@ -78,6 +80,20 @@ def on(*device_types: str) -> pytest.MarkDecorator:
     import pytest
 
     return pytest.mark.on(*device_types)
+
+
+def child(code: str, **environ: str) -> Child:
+    """Give a program that runs in a Python process of its own, once it is called: ``done = PROGRAM()``.
+
+    Args:
+        code: the program.
+        environ: environment variables of the process, besides those of this one.
+
+    Returns:
+        What gives, when called, a ``subprocess.CompletedProcess`` with the program's ``stdout`` and ``stderr`` as text.
+        It stands at the top level of a module, so that a run can begin it early.
+    """
+    return Child(code, **environ)
 
 
 #: What the running case has observed so far; the plugin empties and reads it around each case.

@@ -11,15 +11,17 @@ import argparse
 import gc
 import importlib.util
 import re
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pitfalls.harness import devices, source
-from pitfalls.harness.limit import limited
+from pitfalls.harness import ahead, devices, source
+from pitfalls.harness.limit import Watchdog, limited
 from pitfalls.harness.marks import observed
 from pitfalls.harness.summary import Summary
 
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 
 CASE: pytest.StashKey[Case] = pytest.StashKey()
 STATE: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+#: Why a case is not to be run, where that is known when it is collected.
+PASSED_BY: pytest.StashKey[str] = pytest.StashKey()
 NOTES: pytest.StashKey[Notes] = pytest.StashKey()
+WATCHDOG: pytest.StashKey[Watchdog] = pytest.StashKey()
+AHEAD: pytest.StashKey[ahead.Queue] = pytest.StashKey()
 SEEN: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 FROZEN: pytest.StashKey[bool] = pytest.StashKey()
 #: The guarded state after the last case, as long as no test of somebody else's has run since.
@@ -251,9 +257,9 @@ def _class_breaches(cls: pytest.Class, collected: Sequence[pytest.Item | pytest.
         found += [f"{item.name}: give {argument} ids that a reader understands" for argument in unreadable_ids(item)]
         case = item.stash[CASE] = case_of(item, version)
         if case.inapplicable:
-            item.add_marker(pytest.mark.skip(reason=case.inapplicable))
+            item.stash[PASSED_BY] = case.inapplicable
         elif case.device and case.device not in devices.asked_for(item.config):
-            item.add_marker(pytest.mark.skip(reason=f"about {case.device}, which this run is not"))
+            item.stash[PASSED_BY] = f"about {case.device}, which this run is not"
         # What a pin finds must not depend on the user's warning filters; a filter of its own still goes before ours.
         item.add_marker(pytest.mark.filterwarnings("always"), append=False)
     return found
@@ -316,6 +322,57 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if any(CASE in item.stash for item in session.items) and gc.get_freeze_count() == 0:
         gc.freeze()
         session.config.stash[FROZEN] = True
+    if session.items and all(CASE in item.stash for item in session.items):
+        _spare_the_log(session.config)
+    if not session.config.option.collectonly and not hasattr(session.config, "workerinput"):
+        session.config.stash[AHEAD] = _ahead(session.items)
+    if any(CASE in item.stash for item in session.items) and not float(session.config.getini("faulthandler_timeout")):
+        session.config.stash[WATCHDOG] = Watchdog()
+
+
+def _ahead(items: Sequence[pytest.Item]) -> ahead.Queue:
+    """Begin what pins of this run will want of other processes, but for a GPU, which is not to be shared."""
+    children: dict[ahead.Child, None] = {}
+    preparations: dict[Callable[[], object], None] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function) or CASE not in item.stash or PASSED_BY in item.stash:
+            continue
+        if item.stash[CASE].device not in (None, "cpu"):
+            continue
+        scope = item.function.__globals__
+        named = (scope.get(name) for name in item.function.__code__.co_names)
+        children |= dict.fromkeys(value for value in named if isinstance(value, ahead.Child))
+        if "begin_ahead" in scope:
+            preparations[scope["begin_ahead"]] = None
+    return ahead.Queue(list(children), list(preparations))
+
+
+def pytest_enter_pdb(config: pytest.Config) -> None:
+    """Leave somebody who debugs all the time there is."""
+    if WATCHDOG in config.stash:
+        config.stash[WATCHDOG].rest()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the watch, and what was begun ahead and never asked for."""
+    if WATCHDOG in session.config.stash:
+        session.config.stash[WATCHDOG].end()
+        del session.config.stash[WATCHDOG]
+    if AHEAD in session.config.stash:
+        session.config.stash[AHEAD].end()
+
+
+def _spare_the_log(config: pytest.Config) -> None:
+    """Take pytest's log capture off a run of the catalogue alone, as our own pytest.ini does.
+
+    No pin has a use for it, and it takes a fifth of the time of the whole run. Where the user's settings put the log
+    somewhere it stays.
+    """
+    manager = config.pluginmanager
+    wanted = config.getoption("log_file", None) or config.getini("log_file") or config.getini("log_cli")
+    if not wanted and (plugin := manager.get_plugin("logging-plugin")) is not None:
+        manager.unregister(plugin)
+        plugin.pytest_unconfigure()  # which closes its file
 
 
 def _unfreeze(config: pytest.Config) -> None:
@@ -326,14 +383,58 @@ def _unfreeze(config: pytest.Config) -> None:
 # Each case ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Skip what is not about this run without setting anything up: without a GPU half of all cases are that.
+
+    The reports are those that pytest would make; its own way to them takes as long as running many a case. It is left
+    to go that way where a class ends, since then what others have set up may have to be taken down.
+    """
+    if AHEAD in item.config.stash:
+        item.config.stash[AHEAD].advance()
+    if WATCHDOG in item.config.stash:
+        watchdog = item.config.stash[WATCHDOG]
+        watchdog.case_begins() if CASE in item.stash else watchdog.rest()
+    reason = _passed_by(item)
+    if reason is None or nextitem is None or nextitem.parent is not item.parent:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    shape = partial(pytest.TestReport, item.nodeid, item.location, {item.name: 1}, start=time.time(), stop=time.time())
+    skipped = shape(outcome="skipped", longrepr=_where_skipped(reason), when="setup")
+    _attach(skipped, item, item.stash[CASE], {})
+    for report in (skipped, shape(outcome="passed", longrepr=None, when="teardown")):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(specname="pytest_runtest_setup", tryfirst=True)
+def pytest_skip_before_setting_up(item: pytest.Item) -> None:
+    """Skip a case that is not about this run before its fixtures are set up."""
+    if reason := _passed_by(item):
+        pytest.skip(reason)
+
+
+def _passed_by(item: pytest.Item) -> str | None:
+    """Why a case is not to be run: what was known when it was collected, or the absence of its device."""
+    case = item.stash.get(CASE, None)
+    if case is None:
+        return None
+    return item.stash.get(PASSED_BY, None) or (devices.absent(case.device) if case.device else None)
+
+
+def _where_skipped(reason: str) -> tuple[str, int, str]:
+    """Where and why a case was skipped, as pytest reports it: one place, so that it counts them in one line."""
+    return __file__, pytest_skip_before_setting_up.__code__.co_firstlineno, f"Skipped: {reason}"
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Read the guarded state before anything of the case runs."""
     case = item.stash.get(CASE, None)
     if case is None and AFTER in item.config.stash:
         del item.config.stash[AFTER]
-    # A case that is about to be skipped can leak nothing, and there are many where a device is absent.
-    if case is not None and not case.inapplicable and not (case.device and devices.absent(case.device)):
+    if case is not None and not _passed_by(item):
         import torch
 
         from pitfalls.harness import guard
@@ -345,15 +446,13 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
         observed.clear()
         # Warnings from torch's C++ side come once a process; a pin must find them whichever pins ran before it.
         torch.set_warn_always(True)
+        with _limited(item):
+            return (yield)
     return (yield)
 
 
-@pytest.hookimpl(specname="pytest_runtest_setup", tryfirst=True)
-def skip_absent_device(item: pytest.Item) -> None:
-    """Skip the case of an absent device before its fixtures are set up: without a GPU half of all cases are that."""
-    case = item.stash.get(CASE, None)
-    if case is not None and not case.inapplicable and case.device and (reason := devices.absent(case.device)):
-        pytest.skip(reason)
+def _limited(item: pytest.Item) -> AbstractContextManager[None]:
+    return limited(item.stash[CASE].key, slow=item.get_closest_marker("slow") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -361,7 +460,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Give the pin its time and no more, and note what it expects and gets, for the record."""
     if CASE not in item.stash:
         return (yield)
-    with limited(item.stash[CASE].key, slow=item.get_closest_marker("slow") is not None):
+    with _limited(item):
         if not recording(item.config):
             return (yield)
         from pitfalls.harness.recording import listening
@@ -375,7 +474,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a case that leaves torch's state, or the process's, other than it found it."""
     try:
-        result = yield
+        with _limited(item) if STATE in item.stash else nullcontext():
+            result = yield
     finally:
         state = item.stash.get(STATE, None)
         if state is not None:
@@ -405,18 +505,9 @@ def pytest_runtest_makereport(
         return report
     if report.passed and report.when != "call":
         return report  # pytest keeps every report, and there are thousands of these
-    # xdist carries plain attributes of a report from its workers to the one process that tells the story.
-    about: dict[str, Any] = {
-        "slug": case.slug,
-        "key": case.key,
-        "device": case.device,
-        "statement": case.statement,
-        "inapplicable": bool(case.inapplicable),
-        "problem": {"setup": "could not run", "call": "failed", "teardown": "leaked"}[report.when],
-    }
-    if recording(item.config):
-        about |= {"told": case.told, "found": _found(item, call)}
-    report.pitfall = about  # type: ignore[attr-defined]
+    if report.skipped and (reason := _passed_by(item)):
+        report.longrepr = _where_skipped(reason)
+    _attach(report, item, case, _found(item, call) if recording(item.config) else {})
     if report.failed and call.excinfo is not None and call.when == "call":
         import torch
 
@@ -425,6 +516,21 @@ def pytest_runtest_makereport(
         text = story.tell(case, call.excinfo.exconly(tryshort=True), str(torch.__version__))
         report.sections.append(("torch-pitfalls", text))
     return report
+
+
+def _attach(report: pytest.TestReport, item: pytest.Item, case: Case, found: dict[str, Any]) -> None:
+    """Say in a report which case it is about; xdist carries plain attributes to the process that tells the story."""
+    about: dict[str, Any] = {
+        "slug": case.slug,
+        "key": case.key,
+        "device": case.device,
+        "statement": case.statement,
+        "inapplicable": bool(case.inapplicable),
+        "problem": {"setup": "could not run", "call": "failed", "teardown": "leaked"}[report.when or "call"],
+    }
+    if recording(item.config):
+        about |= {"told": case.told, "found": found}
+    report.pitfall = about  # type: ignore[attr-defined]
 
 
 def _explain(report: pytest.TestReport, error: str) -> None:

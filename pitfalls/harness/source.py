@@ -46,9 +46,19 @@ def param(*values, id=None, marks=()):
 """,
 }
 
+#: The modules of the standard library that the stand-ins use.
+IMPORTED = ("contextlib", "os", "pathlib", "re", "subprocess", "sys", "tempfile", "types", "warnings")
+
 #: Likewise for the names of this package; the marks stand in lists of parameters, and say nothing in a script.
 OWN_STAND_INS = {
     "observe": "def observe(**facts):\n    print(facts)",
+    "child": """
+def child(code, **environ):
+    program = pathlib.Path(tempfile.mkdtemp(), "program.py")
+    program.write_text(code)
+    environ = {**os.environ, **environ}
+    return lambda: subprocess.run([sys.executable, program], env=environ, capture_output=True, text=True)
+""".strip(),
     **{mark: f"def {mark}(*_):\n    pass" for mark in ("since", "before", "on")},
 }
 
@@ -239,7 +249,7 @@ def script(path: Path, class_name: str, calls: Sequence[Call], device: str | Non
     text = re.sub(rf"\bpytest\.({'|'.join(STAND_INS)})\(", r"\1(", text)
     used = [code.strip() for name, code in STAND_INS.items() if f"{name}(" in text]
     text = "\n\n\n".join([*used, text])
-    for module in ("contextlib", "re", "types", "warnings", "pytest"):
+    for module in (*IMPORTED, "pytest"):
         if f"{module}." in text.replace("from pytest", ""):
             imports.append(f"import {module}")
     return "\n".join(sorted(set(imports))) + "\n\n\n" + text + "\n"

@@ -1,12 +1,23 @@
 """Indices out of range: an error on the CPU, a lost process on a GPU, and negative indices that count from the end."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from pitfalls import on, pitfall
+from pitfalls import child, on, pitfall
+
+LOSES_CUDA = child("""
+import torch
+x = torch.zeros(3, device="cuda")
+try:
+    x.gather(0, torch.tensor([3], device="cuda"))
+    torch.cuda.synchronize()
+except RuntimeError as error:
+    print("device-side assert" in str(error))
+try:
+    torch.ones(1, device="cuda").add_(1).cpu()
+except RuntimeError as error:
+    print("device-side assert" in str(error))
+""")
 
 
 @pitfall(
@@ -60,20 +71,7 @@ class TestIndexOutOfRange:
     @on("cuda")
     @pytest.mark.slow
     def test_trap_cuda_is_lost_for_the_process(self, device):
-        code = """
-import torch
-x = torch.zeros(3, device="cuda")
-try:
-    x.gather(0, torch.tensor([3], device="cuda"))
-    torch.cuda.synchronize()
-except RuntimeError as error:
-    print("device-side assert" in str(error))
-try:
-    torch.ones(1, device="cuda").add_(1).cpu()
-except RuntimeError as error:
-    print("device-side assert" in str(error))
-"""
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = LOSES_CUDA()
         assert done.stdout.split() == ["True", "True"]
 
     @pytest.mark.parametrize(("labels", "fine"), [([0, 2], True), ([1, 3], False), ([-100, 1], False)], ids=str)

@@ -1,16 +1,15 @@
 """What does not cross between torch and NumPy, and how to bring it across."""
 
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from pitfalls import before, observe, on, pitfall, since
+from pitfalls import before, child, observe, on, pitfall, since
 
-WITHOUT_NUMPY = """
+WITHOUT_NUMPY = child(
+    """
 import sys
 sys.modules["numpy"] = None  # as if it weren't installed, or were of a version that this torch was not built for
 import torch
@@ -21,7 +20,9 @@ try:
     x.numpy()
 except RuntimeError as error:
     print(error)
-"""
+""",
+    PYTHONWARNINGS="ignore",
+)
 
 
 @pitfall(
@@ -39,8 +40,7 @@ class TestNumpyIsOptional:
 
     @pytest.mark.slow
     def test_trap_nothing_is_missed_before_the_call(self):
-        child = [sys.executable, "-W", "ignore", "-c", WITHOUT_NUMPY]
-        lines = subprocess.run(child, capture_output=True, text=True, check=True).stdout.splitlines()
+        lines = WITHOUT_NUMPY().stdout.splitlines()
         assert lines[:1] == ["[1.0, 2.0]"]
         observe(messages=lines[1:])  # no page of torch's says what happens then
 
@@ -156,6 +156,9 @@ class TestToTheSameDeviceIsNoCopy:
         assert x.tolist() == [1, 1]
 
 
+FLIPPED_BY_DLPACK = child("import numpy as np, torch; torch.from_dlpack(np.ones(3)[::-1])")
+
+
 @pitfall(
     "from-numpy-refuses-negative-strides",
     docs=["torch.from_numpy", "torch.Tensor.numpy"],
@@ -191,8 +194,7 @@ class TestFromNumpyRefusesNegativeStrides:
     @before("2.14")
     @pytest.mark.slow
     def test_trap_from_dlpack_ended_the_process(self):
-        code = "import numpy as np, torch; torch.from_dlpack(np.ones(3)[::-1])"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = FLIPPED_BY_DLPACK()
         assert done.returncode == -signal.SIGABRT
         assert "Storage size calculation overflowed" in done.stderr
 

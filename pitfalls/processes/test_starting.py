@@ -2,8 +2,6 @@
 
 import os
 import pickle
-import subprocess
-import sys
 import time
 import warnings
 
@@ -11,7 +9,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from pitfalls import pitfall
+from pitfalls import child, pitfall
 
 
 @pytest.fixture
@@ -142,6 +140,16 @@ class TestSpawnedFunctionsMustBeImportable:
         assert x.item() == 1
 
 
+SPAWNS = child("""
+print("top level", flush=True)
+if __name__ == "__main__":
+    import torch.multiprocessing as mp
+    process = mp.get_context("spawn").Process(target=print)
+    process.start()
+    process.join(60)
+""")
+
+
 @pitfall(
     "spawn-runs-the-script-again",
     docs=["notes/multiprocessing", "torch.multiprocessing.spawn"],
@@ -157,14 +165,5 @@ class TestSpawnRunsTheScriptAgain:
     """
 
     @pytest.mark.slow
-    def test_trap_the_top_level_runs_in_the_child(self, tmp_path):
-        (tmp_path / "train.py").write_text(
-            "print('top level', flush=True)\n"
-            "if __name__ == '__main__':\n"
-            "    import torch.multiprocessing as mp\n"
-            "    child = mp.get_context('spawn').Process(target=print)\n"
-            "    child.start()\n"
-            "    child.join(60)\n"
-        )
-        done = subprocess.run([sys.executable, tmp_path / "train.py"], capture_output=True, text=True, check=False)
-        assert done.stdout.count("top level") == 2
+    def test_trap_the_top_level_runs_in_the_child(self):
+        assert SPAWNS().stdout.count("top level") == 2

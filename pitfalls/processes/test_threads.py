@@ -1,13 +1,11 @@
 """Threads: which settings belong to the process, which to a thread, and how many threads torch itself uses."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from pitfalls import pitfall
+from pitfalls import child, pitfall
 
 
 @pytest.fixture
@@ -137,6 +135,14 @@ class TestSetNumThreadsTakesAPositiveInt:
         assert torch.get_num_threads() == threads
 
 
+TWICE = child("""
+import torch
+for number in (3, 4):
+    torch.set_num_interop_threads(number)
+    print(torch.get_num_interop_threads())
+""")
+
+
 @pitfall(
     "interop-threads-are-set-once",
     docs=[("torch.set_num_interop_threads", "Can only be called once and before any")],
@@ -154,10 +160,7 @@ class TestInteropThreadsAreSetOnce:
 
     @pytest.mark.slow
     def test_trap_the_second_call_raises(self):
-        code = (
-            "import torch; [torch.set_num_interop_threads(n) or print(torch.get_num_interop_threads()) for n in (3, 4)]"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = TWICE()
         raised = "cannot set number of interop threads after parallel work has started" in done.stderr
         assert [done.stdout, raised] == ["3\n", True]
 

@@ -1,10 +1,9 @@
 """A torch that is further from NumPy: what crosses is a copy, and of any kind."""
 
-import subprocess
-
 import numpy as np
 import torch
 
+from pitfalls.harness.ahead import Child
 from tests.counterfactuals import counterfactual
 from tests.counterfactuals.answered import answer
 
@@ -64,9 +63,9 @@ def copied(x):
 
 @counterfactual("from-numpy-refuses-negative-strides")
 def from_dlpack_copies(patch):
-    run, copying = subprocess.run, "import torch; torch.from_dlpack = lambda array: torch.tensor(array.copy()); "
+    run, copying = Child.__call__, "import torch; torch.from_dlpack = lambda array: torch.tensor(array.copy()); "
     patch.setattr(torch, "from_dlpack", lambda array: FROM_NUMPY(array.copy()))
-    patch.setattr(subprocess, "run", lambda command, **how: run([*command[:-1], copying + command[-1]], **how))
+    patch.setattr(Child, "__call__", lambda program: run(Child(copying + program.code)))
 
 
 @counterfactual("from-numpy-shares-memory", "tensor-copies-its-data")

@@ -6,7 +6,6 @@ import ast
 import functools
 import importlib
 import inspect
-import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from pitfalls import child
+from pitfalls.harness.ahead import Child
 from tests.proof.mutations import Mutation, of
 
 resolve_name(torch.add)  # the first call looks at every name of torch, with its warnings: not inside a test
@@ -146,8 +147,9 @@ def targets(test: Callable[..., Any], arguments: dict[str, Any]) -> Targets:
     found = Targets(mode="torch.compile" not in ast.unparse(trees[0]))
     if any(isinstance(node, ast.Name) and node.id == "getattr" for tree in trees for node in ast.walk(tree)):
         found.routines.append((torch, "__getattr__", torch.__getattr__))  # it warns of names of old times
-    if "subprocess.run" in ast.unparse(trees[0]):
-        found.routines.append((subprocess, "run", subprocess.run))  # what torch does there can't be mutated from here
+    named = [scope.get(node.id) for node in ast.walk(trees[0]) if isinstance(node, ast.Name)]
+    if any(isinstance(value, Child) or value is child for value in named):
+        found.routines.append((Child, "__call__", Child.__call__))  # what torch does there can't be mutated from here
     for tree in trees:
         for owner, name, value in (*_named(tree, scope), *_imported(tree, module)):
             if value is torch.Tensor:
