@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -17,12 +18,9 @@ from typing import Any
 
 from pitfalls.harness import source
 
-#: A decorated class at the top of a module: its decorators, its name, its docstring, and the rest of its body.
-PITFALL = re.compile(
-    r"^(?P<decorators>(?:@(?!pitfall\b)[^\n]*\n(?:[ )][^\n]*\n)*)*@pitfall\([\s\S]*?)"
-    r'^class (?P<name>\w+)[^\n]*:\n    """(?P<docstring>[\s\S]*?)"""(?P<body>[\s\S]*?)(?=^@|^class |\Z)',
-    re.MULTILINE,
-)
+#: Where a statement at the top of a module begins, and the line of a class with a docstring.
+TOP = re.compile(r"^(?=[@A-Za-z_])", re.MULTILINE)
+CLASS = re.compile(r'class (?P<name>\w+)[^\n]*:\n    """(?P<docstring>[\s\S]*?)"""')
 TEST = re.compile(r"^    def (?P<name>test_\w+)\((?P<arguments>[^)]*)\)", re.MULTILINE)
 ON = re.compile(r"^    @on\((?P<devices>[^)]*)\)", re.MULTILINE)
 
@@ -66,8 +64,17 @@ def entries() -> list[Entry]:
 
 def _of_module(path: Path) -> Iterator[Entry]:
     text = path.read_text(encoding="utf-8")
-    for match in PITFALL.finditer(text):
-        node = ast.parse(f"{match['decorators']}class C: pass").body[0]
+    tops = [match.start() for match in TOP.finditer(text)]
+    decorated = None
+    for start, end in itertools.pairwise([*tops, len(text)]):
+        if text[start] == "@":
+            decorated = start if decorated is None else decorated
+            continue
+        decorators, decorated = text[start if decorated is None else decorated : start], None
+        match = CLASS.match(text, start)
+        if "@pitfall(" not in decorators or match is None:
+            continue
+        node = ast.parse(f"{decorators}class C: pass").body[0]
         assert isinstance(node, ast.ClassDef)
         calls = {_last_name(call.func): call for call in node.decorator_list if isinstance(call, ast.Call)}
         given = {word.arg: ast.literal_eval(word.value) for word in calls["pitfall"].keywords}
@@ -94,8 +101,8 @@ def _of_module(path: Path) -> Iterator[Entry]:
             contradicts=given.get("contradicts") or {},
             since=[release for mark, release in marked if mark == "since"],
             before=[release for mark, release in marked if mark == "before"],
-            devices=_devices(match["body"]),
-            tests=[test["name"] for test in TEST.finditer(match["body"])],
+            devices=_devices(body := text[match.end() : end]),
+            tests=[test["name"] for test in TEST.finditer(body)],
         )
 
 

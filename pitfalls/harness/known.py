@@ -10,9 +10,7 @@ import datetime as dt
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from typing import TYPE_CHECKING, Any
 
 from pitfalls.harness.compare import WHAT, Comparison
 from pitfalls.harness.versions import release
@@ -21,6 +19,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 FIELDS = {"slug", "what", "reason", "torch", "expires"}
 
@@ -70,6 +71,8 @@ def _entry(raw: Any, where: str) -> Entry:
             raise KnownError(f"{where}: needs a {name}")
     if raw.get("what") not in (None, *WHAT):
         raise KnownError(f"{where}: what= is one of {', '.join(WHAT)}")
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     try:
         condition = SpecifierSet(raw.get("torch", ""))
     except (InvalidSpecifier, TypeError, AttributeError):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pitfalls.harness.ahead import Child
-
 if TYPE_CHECKING:
     import pytest
+
+    from pitfalls.harness.ahead import Child
 
 T = TypeVar("T", bound=type)
 
@@ -93,6 +93,8 @@ def child(code: str, **environ: str) -> Child:
         What gives, when called, a ``subprocess.CompletedProcess`` with the program's ``stdout`` and ``stderr`` as text.
         It stands at the top level of a module, so that a run can begin it early.
     """
+    from pitfalls.harness.ahead import Child
+
     return Child(code, **environ)
 
 

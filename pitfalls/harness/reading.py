@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import sys
 import textwrap
@@ -22,6 +21,8 @@ WIDTH = 100
 
 def installed_torch() -> str | None:
     """The version of the torch beside the suite, read off its metadata, or None where there is none."""
+    import importlib.metadata  # which takes longer than listing the catalogue
+
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:

@@ -71,10 +71,12 @@ def search(text: str, among: Iterable[Entry]) -> list[Found]:
         (entry, words(message), is_core) for entry in among for message, is_core in sorted(_messages(entry, met))
     ]
     weight = _weights(found for _, found, _ in messages)
+    # A word that no message has tells as much as one that a single message has.
+    whole = sum(weight.get(word, 0 if word in EMPTY else max(weight.values(), default=0)) for word in set(asked))
     joined = f" {' '.join(asked)} "
     best: dict[str, Found] = {}
     for entry, found, is_core in messages:
-        likeness = _likeness(set(asked), set(found), weight)
+        likeness = _likeness(set(asked), whole, set(found), weight)
         if is_core and f" {' '.join(found)} " in joined:
             # A core of a few usual words is found in many a message.
             likeness = max(likeness, 0.95 if sum(weight[word] for word in set(found)) > TELLING else 0.6)
@@ -129,16 +131,12 @@ def _weights(texts: Iterable[Iterable[str]]) -> dict[str, float]:
     return {word: 0.0 if word in EMPTY else math.log(1 + len(unique) / count) for word, count in seen.items()}
 
 
-def _likeness(asked: set[str], found: set[str], weight: dict[str, float]) -> float:
-    """How much of two messages is the same, by the rarity of their words: 0 to 1."""
-    rarest = max(weight.values(), default=0)
+def _likeness(asked: set[str], whole: float, found: set[str], weight: dict[str, float]) -> float:
+    """How much of two messages is the same, by the rarity of their words, 0 to 1; the first weighs ``whole``."""
     shared = sum(weight[word] for word in asked & found)
     if shared < LITTLE:
         return 0
-    whole = sum(weight.get(word, 0 if word in EMPTY else rarest) for word in asked) + sum(
-        weight[word] for word in found
-    )
-    return 2 * shared / whole
+    return 2 * shared / (whole + sum(weight[word] for word in found))
 
 
 def _met() -> dict[str, set[str]]:
