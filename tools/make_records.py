@@ -12,10 +12,13 @@ as it is. An interrupted run goes on where it stopped: a release whose record is
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from pitfalls.harness import environments, record, runs, source
@@ -61,8 +64,16 @@ def up_to_date(release: str) -> bool:
     return found.complete and found.footer["catalogue"] == source.digest()
 
 
-def make(release: str, python: str, existing: str | None) -> dict[str, Any]:
-    """Run the catalogue on a release and return its record.
+def unknown_claims(interpreter: str, folder: Path) -> list[str]:
+    """What the torch of an interpreter documents and the ledger of claims has no entry for."""
+    command = [interpreter, "-m", "pitfalls", "claims", "--json"]
+    environ = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
+    return [f"    the ledger does not know {owner}, {label}" for owner, label in json.loads(done.stdout)["new"]]
+
+
+def make(release: str, python: str, existing: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Run the catalogue on a release and return its record, and for the newest what the ledger lacks.
 
     Args:
         release: of torch.
@@ -88,8 +99,9 @@ def make(release: str, python: str, existing: str | None) -> dict[str, Any]:
     settings = {name: "" for name in os.environ if name.startswith(("TORCH", "PYTORCH", "CUDA"))}
     with environment as interpreter, runs.suite_folder() as folder:
         found = runs.record(interpreter, folder, devices=["cpu"], environ=settings)
+        unknown = unknown_claims(interpreter, folder) if release == RELEASES[-1] else []
     header = {**found.header, "environment": {**found.header["environment"], "environ": {}}}
-    return {"schema": record.SCHEMA, "header": header, **{name: getattr(found, name) for name in PARTS}}
+    return {"schema": record.SCHEMA, "header": header, **{name: getattr(found, name) for name in PARTS}}, unknown
 
 
 def main() -> int:
@@ -108,7 +120,7 @@ def main() -> int:
         started = time.monotonic()
         print(f"[{number}/{len(wanted)}] torch {release}", flush=True)
         try:
-            content = make(release, options.python, existing.get(release))
+            content, unknown = make(release, options.python, existing.get(release))
         except runs.RunError as error:
             print(f"    {error}")
             bad += 1
@@ -119,6 +131,8 @@ def main() -> int:
         demanded, observed = differences(before, content)
         same = not demanded and not observed
         print(f"    {outcomes}; {'as before' if same else 'changed'}; {time.monotonic() - started:.0f} s", flush=True)
+        print(*unknown, sep="\n", end="\n" * bool(unknown))
+        bad += bool(unknown)
         if not content["footer"]["complete"] or {"failed", "leaked", "could not run"} & set(
             content["footer"]["outcomes"]
         ):

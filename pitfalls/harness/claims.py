@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,10 +101,14 @@ def documented() -> dict[tuple[str, str], str]:
     What has several names goes by the shortest. Imports every public module of torch that can be imported here.
     """
     found: dict[tuple[str, str], str] = {}
-    for owner, docstring in _docstrings():
-        if not TENSOR_TYPES.match(owner):
-            for label, text in notices(docstring).items():
-                found.setdefault((owner, label), fingerprint(text))
+    # Torch warns of what is looked at, with filters of its own for that, and prints what it lacks.
+    silence = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
+        warnings.simplefilter("ignore")
+        for owner, docstring in _docstrings():
+            if not TENSOR_TYPES.match(owner):
+                for label, text in notices(docstring).items():
+                    found.setdefault((owner, label), fingerprint(text))
     return found
 
 
@@ -110,15 +116,13 @@ def _modules() -> dict[str, Any]:
     import torch
 
     found = {"torch": torch}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for info in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda _: None):
-            private = any(part.startswith("_") for part in info.name.split("."))
-            if not private and not info.name.startswith(PASSED_BY):
-                try:
-                    found[info.name] = importlib.import_module(info.name)
-                except (Exception, SystemExit):  # it needs what is not installed here, whatever that raises
-                    continue
+    for info in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda _: None):
+        private = any(part.startswith("_") for part in info.name.split("."))
+        if not private and not info.name.startswith(PASSED_BY):
+            try:
+                found[info.name] = importlib.import_module(info.name)
+            except (Exception, SystemExit):  # it needs what is not installed here, whatever that raises
+                continue
     return dict(sorted(found.items(), key=lambda pair: (pair[0].count("."), pair[0])))
 
 
