@@ -174,6 +174,11 @@ class TestGradcheckRefusesOverlappingMemory:
         with pytest.raises(RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"):
             gradcheck(torch.exp, (x,))
 
+    def test_trap_second_derivatives_too(self, device, seeded):
+        x = torch.ones(1, dtype=torch.float64, device=device).expand(2).requires_grad_()
+        with pytest.raises(RuntimeError, match="gradcheck only supports inputs that are non-overlapping"):
+            gradgradcheck(torch.exp, (x,))
+
     def test_fix_clone_it(self, device):
         x = torch.ones(3, dtype=torch.float64, device=device).unfold(0, 2, 1)
         assert gradcheck(torch.exp, (x.contiguous().requires_grad_(),))

@@ -34,8 +34,11 @@ def notices(docstring: str) -> dict[str, str]:
         if match is None or (match["section"] and match["section"].islower()):
             continue
         body = [match["rest"]]
-        # `Note: text` goes on at its own indentation up to the next blank line; all else is indented further.
-        running = bool(match["section"] and match["rest"].strip())
+        # `Note: text` goes on at its own indentation up to the next blank line, and so does text below `Note:` that is
+        # not indented further, as all else is.
+        below = lines[start + 1] if start + 1 < len(lines) else ""
+        level = bool(below.strip()) and len(below) - len(below.lstrip()) <= len(match["indent"])
+        running = bool(match["section"]) and (bool(match["rest"].strip()) or level)
         for following in lines[start + 1 :]:
             indent = len(following) - len(following.lstrip())
             if running and not following.strip():
