@@ -155,6 +155,12 @@ class TestGradientOfAPartialDtensorIsReplicated:
         assert x.grad.placements == (places[backward],)
 
 
+def cube(on_mesh):
+    """A DTensor of 3 and the cube of it, redistributed."""
+    x = on_mesh.distribute_tensor(torch.tensor([3.0], requires_grad=True), on_mesh.mesh, [on_mesh.Shard(0)])
+    return x, (x.redistribute(placements=[on_mesh.Replicate()]).to_local() ** 3).sum()
+
+
 @since("2.5")
 @pitfall(
     "redistribute-differentiates-twice",
@@ -170,24 +176,26 @@ class TestRedistributeDifferentiatesTwice:
     A gradient penalty needs the newer torch, or the redistribution outside of what it differentiates.
     """
 
-    def cube(self, on_mesh):
-        """A DTensor of 3 and the cube of it, redistributed."""
-        x = on_mesh.distribute_tensor(torch.tensor([3.0], requires_grad=True), on_mesh.mesh, [on_mesh.Shard(0)])
-        return x, (x.redistribute(placements=[on_mesh.Replicate()]).to_local() ** 3).sum()
-
     @before("2.12")
     def test_trap_there_was_no_second_derivative(self, on_mesh):
-        x, y = self.cube(on_mesh)
+        x, y = cube(on_mesh)
         (first,) = torch.autograd.grad(y, x, create_graph=True)
         with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
             torch.autograd.grad(first.to_local().sum(), x)
 
     @since("2.12")
     def test_trap_there_is_a_second_derivative(self, on_mesh):
-        x, y = self.cube(on_mesh)
+        x, y = cube(on_mesh)
         (first,) = torch.autograd.grad(y, x, create_graph=True)
         (second,) = torch.autograd.grad(first.to_local().sum(), x)
         assert second.to_local().tolist() == [18]
+
+
+def loss_of(on_mesh, mesh, places):
+    """The mean of the cross entropy of two rows of zeros, which are placed so."""
+    logits = on_mesh.distribute_tensor(torch.zeros(2, 4, requires_grad=True), mesh, places)
+    with on_mesh.loss_parallel():
+        return torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
 
 
 @since("2.5")
@@ -204,18 +212,13 @@ class TestLossParallelWantsOneDimension:
     It would divide by the count of the rank. Use the submesh of tensor parallelism, or the sum, and divide yourself.
     """
 
-    def loss(self, on_mesh, mesh, places):
-        logits = on_mesh.distribute_tensor(torch.zeros(2, 4, requires_grad=True), mesh, places)
-        with on_mesh.loss_parallel():
-            return torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
-
     def test_trap_two_dimensions_are_refused(self, on_mesh):
         mesh = dist.init_device_mesh("cpu", (1, 1))
         with pytest.raises((NotImplementedError, ValueError), match=r"only support(s input|ed) on one-dimensional"):
-            self.loss(on_mesh, mesh, [on_mesh.Replicate(), on_mesh.Shard(1)])
+            loss_of(on_mesh, mesh, [on_mesh.Replicate(), on_mesh.Shard(1)])
 
     def test_fix_one_dimension(self, on_mesh):
-        loss = self.loss(on_mesh, on_mesh.mesh, [on_mesh.Shard(1)])
+        loss = loss_of(on_mesh, on_mesh.mesh, [on_mesh.Shard(1)])
         torch.testing.assert_close(loss.full_tensor(), torch.tensor(4.0).log())
 
 

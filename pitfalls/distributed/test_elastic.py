@@ -89,6 +89,12 @@ class TestElasticBarrierHoldsOnceForAPrefix:
             barrier(store, 2, "round 2", 0.05)
 
 
+def exchange(store, prefix):
+    """Two workers exchange a letter each."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda rank: synchronize(store, b"AB"[rank : rank + 1], rank, 2, prefix, 2), range(2)))
+
+
 @pitfall(
     "elastic-synchronize-gives-old-data",
     docs=["torch.distributed.elastic.utils.store.synchronize"],
@@ -101,19 +107,14 @@ class TestElasticSynchronizeGivesOldData:
     It does not wait either for the others then. Use a new prefix for each exchange.
     """
 
-    def exchange(self, store, prefix):
-        """Two workers exchange a letter each."""
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda rank: synchronize(store, b"AB"[rank : rank + 1], rank, 2, prefix, 2), range(2)))
-
     def test_trap_what_the_other_sent_before(self):
         store = dist.HashStore()
-        self.exchange(store, "data")
+        exchange(store, "data")
         assert synchronize(store, b"C", 0, 2, "data", 0.05) == [b"C", b"B"]  # rank 1 is elsewhere
 
     def test_fix_a_prefix_for_each_exchange(self):
         store = dist.HashStore()
-        self.exchange(store, "data 1")
+        exchange(store, "data 1")
         with pytest.raises(RuntimeError, match=r"(?i)wait timeout"):
             synchronize(store, b"C", 0, 2, "data 2", 0.05)
 

@@ -73,6 +73,17 @@ class TestNewSubgroupsNeedsASizeThatDivides:
         assert [dist.get_world_size(own), len(groups)] == [1, 1]
 
 
+@pytest.fixture
+def environment(monkeypatch):
+    """What a launcher would set for one rank; afterwards there is no group."""
+    hook = sys.excepthook
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    yield
+    dist.destroy_process_group()
+    sys.excepthook = hook
+
+
 @since("2.4")
 @pitfall(
     "device-mesh-starts-a-process-group",
@@ -86,16 +97,6 @@ class TestDeviceMeshStartsAProcessGroup:
 
     A later ``init_process_group`` raises, and its backend and timeout are never used. Call it first.
     """
-
-    @pytest.fixture
-    def environment(self, monkeypatch):
-        """What a launcher would set for one rank; afterwards there is no group."""
-        hook = sys.excepthook
-        for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
-            monkeypatch.setenv(name, value)
-        yield
-        dist.destroy_process_group()
-        sys.excepthook = hook
 
     def test_trap_there_is_a_group_afterwards(self, environment):
         dist.init_device_mesh("cpu", (1,))
@@ -177,6 +178,13 @@ class TestZeroTakesOneDenseType:
         assert p.item() == 0
 
 
+def stepped(zero):
+    """An optimizer with a parameter that has a gradient."""
+    p = nn.Parameter(torch.ones(1))
+    p.grad = torch.ones(1)
+    return zero([p], torch.optim.SGD, lr=1.0, momentum=0.5)
+
+
 @pitfall(
     "zero-state-is-that-of-the-last-consolidation",
     docs=["distributed.optim"],
@@ -192,24 +200,18 @@ class TestZeroStateIsThatOfTheLastConsolidation:
     on all ranks.
     """
 
-    def stepped(self, zero):
-        """An optimizer with a parameter that has a gradient."""
-        p = nn.Parameter(torch.ones(1))
-        p.grad = torch.ones(1)
-        return zero([p], torch.optim.SGD, lr=1.0, momentum=0.5)
-
     def test_trap_before_it_raises(self, zero):
         with pytest.raises(RuntimeError, match="Optimizer state has not been consolidated on this rank"):
-            self.stepped(zero).state_dict()
+            stepped(zero).state_dict()
 
     def test_trap_steps_since_are_missing(self, zero):
-        optimizer = self.stepped(zero)
+        optimizer = stepped(zero)
         optimizer.consolidate_state_dict()
         optimizer.step()
         assert optimizer.state_dict()["state"] == {}
 
     def test_fix_consolidate_before_each_save(self, zero):
-        optimizer = self.stepped(zero)
+        optimizer = stepped(zero)
         optimizer.step()
         optimizer.consolidate_state_dict()
         assert optimizer.state_dict()["state"][0]["momentum_buffer"].item() == 1

@@ -28,6 +28,13 @@ def quiet():
 not_on_windows = pytest.mark.skipif(sys.platform == "win32", reason="has neither redirects nor such signals")
 
 
+def default_of(*options):
+    """What an option has if it is not given."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument(*options, action=env, default="no variable")
+    return next(iter(vars(parser.parse_args([])).values()))
+
+
 @pitfall(
     "launcher-variable-is-the-first-long-option",
     docs=[("torch.distributed.argparse_util.env", "longest option string")],
@@ -44,25 +51,18 @@ class TestLauncherVariableIsTheFirstLongOption:
     option is added, so set it before.
     """
 
-    @staticmethod
-    def default_of(*options):
-        """What an option has if it is not given."""
-        parser = argparse.ArgumentParser()
-        parser.add_argument(*options, action=env, default="no variable")
-        return next(iter(vars(parser.parse_args([])).values()))
-
     def test_trap_the_short_one_does_not_count(self, monkeypatch):
         monkeypatch.setenv("PET_F", "short")
-        assert self.default_of("-f", "--foo") == "no variable"
+        assert default_of("-f", "--foo") == "no variable"
 
     def test_trap_the_longest_does_not_count(self, monkeypatch):
         monkeypatch.setenv("PET_FOO", "first")
         monkeypatch.setenv("PET_FOO_BAR", "longest")
-        assert self.default_of("-f", "--foo", "--foo-bar") == "first"
+        assert default_of("-f", "--foo", "--foo-bar") == "first"
 
     def test_fix_the_first_long_one(self, monkeypatch):
         monkeypatch.setenv("PET_FOO", "long")
-        assert self.default_of("-f", "--foo") == "long"
+        assert default_of("-f", "--foo") == "long"
 
 
 @pytest.fixture
@@ -107,6 +107,12 @@ class TestBinaryWorkersGetStrings:
         assert print_arguments(tmp_path, "1", "2", "3") == "1 2 3\n"
 
 
+def signalled(folder, number):
+    """Start workers, then send this process a signal."""
+    print_arguments(folder)
+    signal.raise_signal(number)
+
+
 @since("2.3")
 @not_on_windows
 @pitfall(
@@ -126,21 +132,25 @@ class TestElasticTakesOverSignals:
     close the workers, and raise it again: swallowed, it keeps the process alive.
     """
 
-    @staticmethod
-    def signalled(folder, number):
-        """Start workers, then send this process a signal."""
-        print_arguments(folder)
-        signal.raise_signal(number)
-
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
     def test_trap_a_signal_raises(self, handlers, tmp_path, number):
         with pytest.raises(elastic.SignalException, match="got signal: "):
-            self.signalled(tmp_path, number)
+            signalled(tmp_path, number)
 
     def test_trap_a_handler_of_your_own_is_lost(self, handlers, tmp_path):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with pytest.raises(elastic.SignalException, match="got signal: "):
-            self.signalled(tmp_path, signal.SIGTERM)
+            signalled(tmp_path, signal.SIGTERM)
+
+
+def log_of(writing, path, monkeypatch):
+    """What a file has in the end of what was written to the standard output in several ways."""
+    with open(1, "w", closefd=False) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with redirect("stdout", str(path)):
+            writing()
+            stdout.flush()
+    return path.read_text()
 
 
 @not_on_windows
@@ -156,22 +166,12 @@ class TestRedirectedOutputIsOutOfOrder:
     What was written first may so come second. Flush after each line that matters.
     """
 
-    @staticmethod
-    def log_of(writing, path, monkeypatch):
-        """What a file has in the end of what was written to the standard output in several ways."""
-        with open(1, "w", closefd=False) as stdout:
-            monkeypatch.setattr(sys, "stdout", stdout)
-            with redirect("stdout", str(path)):
-                writing()
-                stdout.flush()
-        return path.read_text()
-
     def test_trap_a_buffered_line_comes_late(self, monkeypatch, tmp_path):
         def writing():
             sys.stdout.write("first\n")
             os.write(1, b"second\n")
 
-        assert self.log_of(writing, tmp_path / "log", monkeypatch) == "second\nfirst\n"
+        assert log_of(writing, tmp_path / "log", monkeypatch) == "second\nfirst\n"
 
     def test_fix_flush_each(self, monkeypatch, tmp_path):
         def writing():
@@ -179,7 +179,15 @@ class TestRedirectedOutputIsOutOfOrder:
             sys.stdout.flush()
             os.write(1, b"second\n")
 
-        assert self.log_of(writing, tmp_path / "log", monkeypatch) == "first\nsecond\n"
+        assert log_of(writing, tmp_path / "log", monkeypatch) == "first\nsecond\n"
+
+
+def load(state, path):
+    """Load what ``torch.save`` wrote into a state."""
+    from torch.distributed.checkpoint.format_utils import BroadcastingTorchSaveReader, DynamicMetaLoadPlanner
+
+    reader, planner = BroadcastingTorchSaveReader(), DynamicMetaLoadPlanner()
+    dcp.load(state, storage_reader=reader, planner=planner, checkpoint_id=path)
 
 
 @since("2.3")
@@ -203,18 +211,10 @@ class TestTorchSaveReadersTakeTensors:
     and load it with ``torch.load``.
     """
 
-    @staticmethod
-    def load(state, path):
-        """Load what ``torch.save`` wrote into a state."""
-        from torch.distributed.checkpoint.format_utils import BroadcastingTorchSaveReader, DynamicMetaLoadPlanner
-
-        reader, planner = BroadcastingTorchSaveReader(), DynamicMetaLoadPlanner()
-        dcp.load(state, storage_reader=reader, planner=planner, checkpoint_id=path)
-
     def test_trap_a_number_is_refused(self, quiet, tmp_path):
         torch.save({"w": torch.ones(2), "step": 7}, tmp_path / "model.pt")
         with pytest.raises(dcp.CheckpointException, match="only supports loading Tensors"):
-            self.load({"w": torch.zeros(2), "step": 0}, tmp_path / "model.pt")
+            load({"w": torch.zeros(2), "step": 0}, tmp_path / "model.pt")
 
 
 @since("2.9")

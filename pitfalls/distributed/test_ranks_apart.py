@@ -1,4 +1,4 @@
-"""What each of two ranks of DDP does alone: weights that start apart, orders and dtypes, and hooks before the mean."""
+"""What one of two ranks does alone: weights and orders of its own, hooks before the mean, a barrier that it skips."""
 
 import functools
 import os
@@ -275,3 +275,41 @@ class TestDdpPairsParametersByOrder:
 
     def test_trap_gradients_are_mixed(self, ranks):
         assert [grads.tolist() for grads in ranks[work_register_in_another_order]] == [[5.5, 5.5], [5.5, 5.5]]
+
+
+def work_all_reduce(rank):
+    """The sum of ``rank + 1`` over the ranks."""
+    x = torch.tensor(rank + 1.0)
+    dist.all_reduce(x)
+    return x
+
+
+def work_skip_a_barrier(rank):
+    """Whether a barrier that rank 1 skips raises; the last work, since the group is broken afterwards."""
+    try:
+        if rank == 0:
+            dist.monitored_barrier(timeout=timedelta(seconds=0.3))
+    except RuntimeError as error:
+        return torch.tensor("Rank 1 failed to pass monitoredBarrier" in str(error))
+    return torch.tensor(False)
+
+
+@pitfall(
+    "every-rank-must-call-the-collective",
+    docs=["torch.distributed.monitored_barrier", "torch.distributed.barrier"],
+    symptom="training hangs, with all GPUs at 100 %, and ends with a timeout after half an hour",
+    error="failed to pass monitoredBarrier",
+    priority=2,
+)
+class TestEveryRankMustCallTheCollective:
+    """A collective waits for all ranks: if one skips it, under ``if rank == 0`` say, the others wait for the timeout.
+
+    All ranks must call the same collectives in the same order. ``monitored_barrier`` (gloo only) raises early and names
+    the rank that is missing.
+    """
+
+    def test_trap_the_others_wait_for_a_rank_that_skips_it(self, ranks):
+        assert [raised.item() for raised in ranks[work_skip_a_barrier]] == [True, False]
+
+    def test_fix_all_ranks_call_it(self, ranks):
+        assert [x.item() for x in ranks[work_all_reduce]] == [3, 3]

@@ -165,6 +165,27 @@ class TestAveragerEndsWithAllRanks:
         assert [averager.step, w.item()] == [1, 3]
 
 
+def buckets_of_three_iterations():
+    """Of each iteration: the index of each bucket, and which of two layers have their weights in it."""
+    net = nn.Sequential(nn.Linear(200, 200, bias=False), nn.Linear(200, 200, bias=False))
+    model = DistributedDataParallel(net, bucket_cap_mb=0.1)
+    seen = []
+
+    def note(state, bucket):
+        seen[-1].append(
+            (bucket.index(), [[p is layer.weight for layer in net].index(True) for p in bucket.parameters()])
+        )
+        done = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    model.register_comm_hook(None, note)
+    for _ in range(3):
+        seen.append([])
+        model(torch.ones(1, 200)).sum().backward()
+    return seen
+
+
 @since("2.4")  # a group that DDP has used hangs in some releases before, as it is destroyed
 @pitfall(
     "ddp-rebuilds-its-buckets",
@@ -182,31 +203,10 @@ class TestDdpRebuildsItsBuckets:
     the third iteration, or key it by parameter.
     """
 
-    @staticmethod
-    def buckets_of_three_iterations():
-        """Of each iteration: the index of each bucket, and which of two layers have their weights in it."""
-        net = nn.Sequential(nn.Linear(200, 200, bias=False), nn.Linear(200, 200, bias=False))
-        model = DistributedDataParallel(net, bucket_cap_mb=0.1)
-        seen = []
-
-        def note(state, bucket):
-            seen[-1].append(
-                (bucket.index(), [[p is layer.weight for layer in net].index(True) for p in bucket.parameters()])
-            )
-            done = torch.futures.Future()
-            done.set_result(bucket.buffer())
-            return done
-
-        model.register_comm_hook(None, note)
-        for _ in range(3):
-            seen.append([])
-            model(torch.ones(1, 200)).sum().backward()
-        return seen
-
     def test_trap_index_0_becomes_another(self, group, seeded):
-        seen = self.buckets_of_three_iterations()
+        seen = buckets_of_three_iterations()
         assert seen[:2] == [[(0, [0, 1])], [(0, [1]), (1, [0])]]
 
     def test_fix_from_the_second_on_they_stay(self, group, seeded):
-        seen = self.buckets_of_three_iterations()
+        seen = buckets_of_three_iterations()
         assert seen[2] == [(0, [1]), (1, [0])]

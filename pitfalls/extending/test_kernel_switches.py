@@ -8,6 +8,22 @@ import torch
 from pitfalls import pitfall, since
 
 
+@pytest.fixture
+def operator():
+    """A custom operator that adds one, on every device; torch logs that there is nothing to disable."""
+    log = logging.getLogger("torch._library.custom_ops")
+    level = log.level
+    log.setLevel(logging.ERROR)
+
+    @torch.library.custom_op("pitfalls::increase", mutates_args=())
+    def increase(x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+    yield increase
+    increase._lib._destroy()
+    log.setLevel(level)
+
+
 @since("2.6")
 @pitfall(
     "disabled-kernel-outlives-its-registration",
@@ -20,21 +36,6 @@ class TestDisabledKernelOutlivesItsRegistration:
 
     There is but a line in the log. Enable the device again, or leave the ``with`` block, and the new kernel is used.
     """
-
-    @pytest.fixture
-    def operator(self):
-        """A custom operator that adds one, on every device; torch logs that there is nothing to disable."""
-        log = logging.getLogger("torch._library.custom_ops")
-        level = log.level
-        log.setLevel(logging.ERROR)
-
-        @torch.library.custom_op("pitfalls::increase", mutates_args=())
-        def increase(x: torch.Tensor) -> torch.Tensor:
-            return x + 1
-
-        yield increase
-        increase._lib._destroy()
-        log.setLevel(level)
 
     def test_trap_it_is_not_called(self, device, operator):
         with operator.set_kernel_enabled(device.type, enabled=False):

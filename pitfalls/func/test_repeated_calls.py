@@ -9,6 +9,17 @@ from torch.func import functional_call, grad, linearize
 from pitfalls import pitfall
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """No warnings of the tracer; its import also makes distributions check no more arguments."""
+    validated = torch.distributions.Distribution._validate_args
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        linearize(torch.sin, torch.zeros(()))
+        yield
+    torch.distributions.Distribution.set_default_validate_args(validated)
+
+
 @pitfall(
     "linearize-runs-the-function-twice",
     docs=[("torch.func.linearize", "linearize evaluates ``func`` twice")],
@@ -21,16 +32,6 @@ class TestLinearizeRunsTheFunctionTwice:
 
     Side effects thus happen twice, and later ones never. Give it a pure function; ``jvp`` calls it once each time.
     """
-
-    @pytest.fixture(autouse=True)
-    def quiet(self):
-        """No warnings of the tracer; its import also makes distributions check no more arguments."""
-        validated = torch.distributions.Distribution._validate_args
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            linearize(torch.sin, torch.zeros(()))
-            yield
-        torch.distributions.Distribution.set_default_validate_args(validated)
 
     def test_trap_it_is_called_twice(self, device):
         calls = []
@@ -50,6 +51,11 @@ class TestLinearizeRunsTheFunctionTwice:
         assert len(calls) == 1
 
 
+def gradient(layer, parameters, x):
+    """The gradient of the square of what a layer gives with these parameters."""
+    return grad(lambda p: functional_call(layer, p, (x,)).pow(2).sum())(parameters)["weight"]
+
+
 @pitfall(
     "gradients-of-detached-parameters-have-no-graph",
     docs=[("torch.func.functional_call", "detach all of the parameters for better performance"), "torch.func.grad"],
@@ -64,15 +70,12 @@ class TestGradientsOfDetachedParametersHaveNoGraph:
     nothing outside of ``torch.func`` differentiates; for second derivatives nest ``grad``.
     """
 
-    def gradient(self, layer, parameters, x):
-        return grad(lambda p: functional_call(layer, p, (x,)).pow(2).sum())(parameters)["weight"]
-
     def test_trap_backward_raises(self, device):
         layer, x = (
             torch.nn.Linear(1, 1, bias=False, device="meta").to_empty(device=device),
             torch.ones(1, device=device),
         )
-        weight = self.gradient(layer, {"weight": torch.ones(1, 1, device=device)}, x)
+        weight = gradient(layer, {"weight": torch.ones(1, 1, device=device)}, x)
         with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
             weight.sum().backward()
 
@@ -82,5 +85,5 @@ class TestGradientsOfDetachedParametersHaveNoGraph:
             torch.ones(1, device=device),
         )
         parameters = {"weight": torch.ones(1, 1, device=device, requires_grad=True)}
-        self.gradient(layer, parameters, x).sum().backward()
+        gradient(layer, parameters, x).sum().backward()
         assert parameters["weight"].grad.tolist() == [[2]]

@@ -324,10 +324,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[FROZEN] = True
     if session.items and all(CASE in item.stash for item in session.items):
         _spare_the_log(session.config)
-    if not session.config.option.collectonly and not hasattr(session.config, "workerinput"):
-        session.config.stash[AHEAD] = _ahead(session.items)
     if any(CASE in item.stash for item in session.items) and not float(session.config.getini("faulthandler_timeout")):
         session.config.stash[WATCHDOG] = Watchdog()
+
+
+def _advance(item: pytest.Item) -> None:
+    """Between two cases, begin the next program that a later one will ask for."""
+    if hasattr(item.config, "workerinput"):
+        return  # which of the cases will come to this worker of xdist nobody knows
+    if AHEAD not in item.config.stash:
+        item.config.stash[AHEAD] = _ahead(item.session.items)
+    item.config.stash[AHEAD].advance()
 
 
 def _ahead(items: Sequence[pytest.Item]) -> ahead.Queue:
@@ -390,8 +397,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     The reports are those that pytest would make; its own way to them takes as long as running many a case. It is left
     to go that way where a class ends, since then what others have set up may have to be taken down.
     """
-    if AHEAD in item.config.stash:
-        item.config.stash[AHEAD].advance()
+    _advance(item)
     if WATCHDOG in item.config.stash:
         watchdog = item.config.stash[WATCHDOG]
         watchdog.case_begins() if CASE in item.stash else watchdog.rest()

@@ -222,7 +222,8 @@ def script(path: Path, class_name: str, calls: Sequence[Call], device: str | Non
     while fresh:
         needed |= fresh
         reached: list[ast.AST] = [definitions[name] for name in fresh if name in definitions]
-        fresh = _names(*reached) - needed
+        wanted = {name for at in fresh & fixtures.keys() for name in _asked(fixtures[at])}
+        fresh = (_names(*reached) | wanted & fixtures.keys()) - needed
 
     imports, parts = ["import torch"], []
     for node in [*tree.body, *body]:
@@ -264,29 +265,38 @@ def _called(
     imports: list[str],
 ) -> list[str]:
     """The lines that call a test with its arguments; what they need imported is added to `imports`."""
-    given, entered = [], []
-    for name in _asked(test):
+    entered: list[str] = []
+
+    def value(name: str, param: str | None = None) -> str | None:
+        """The expression that an argument has; a context that it is made in is entered first."""
         if name == "device":
-            given.append(f"device=torch.device({device or 'cpu'!r})")
-        elif name in arguments:
-            given.append(f"{name}={ast.unparse(ast.fix_missing_locations(arguments[name]))}")
-        elif name in fixtures:
-            inner = ", ".join(_fixture_arguments(fixtures[name], device, call.literals.get(name)))
-            if _yields(fixtures[name]):
-                entered.append(f"{name}({inner}) as {name}")
-                given.append(f"{name}={name}")
-            else:
-                given.append(f"{name}={name}({inner})")
-        elif name == "seeded":
-            given.append("seeded=torch.manual_seed(0)")
-        elif name == "tmp_path":
-            imports += ["import pathlib", "import tempfile"]
-            given.append("tmp_path=pathlib.Path(tempfile.mkdtemp())")
-        elif name == "monkeypatch":
+            return f"torch.device({device or 'cpu'!r})"
+        if name in arguments:
+            return ast.unparse(ast.fix_missing_locations(arguments[name]))
+        if name in fixtures:
+            param = call.literals.get(name)
+            inner = ", ".join(found for asked in _asked(fixtures[name]) if (found := value(asked, param)) is not None)
+            if not _yields(fixtures[name]):
+                return f"{name}({inner})"
+            if (context := f"{name}({inner}) as given_{name}") not in entered:
+                entered.append(context)
+            return f"given_{name}"
+        if name == "request":
+            return f"types.SimpleNamespace(param={param})"
+        if name == "seeded":
+            return "torch.manual_seed(0)"
+        if name == "tmp_path":
+            imports.extend(["import pathlib", "import tempfile"])
+            return "pathlib.Path(tempfile.mkdtemp())"
+        if name == "monkeypatch":
             # The one fixture that is more than a value: its own class is a few hundred lines, so pytest's is used.
             imports.append("from pytest import MonkeyPatch")
-            entered.append("MonkeyPatch.context() as monkeypatch")
-            given.append("monkeypatch=monkeypatch")
+            if (context := "MonkeyPatch.context() as monkeypatch") not in entered:
+                entered.append(context)
+            return "monkeypatch"
+        return None
+
+    given = [f"{name}={found}" for name in _asked(test) if (found := value(name)) is not None]
     lines = [f"{test.name}({', '.join(given)})"]
     for context in reversed(entered):
         lines = [f"with {context}:"] + ["    " + line for line in lines]
@@ -357,15 +367,3 @@ def _asked(node: ast.FunctionDef) -> list[str]:
 
 def _yields(node: ast.AST) -> bool:
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in ast.walk(node))
-
-
-def _fixture_arguments(node: ast.FunctionDef, device: str | None, param: str | None) -> list[str]:
-    found = []
-    for name in _asked(node):
-        if name == "device":
-            found.append(f"torch.device({device or 'cpu'!r})")
-        elif name == "request":
-            found.append(f"types.SimpleNamespace(param={param})")
-        elif name == "monkeypatch":
-            found.append("pytest.MonkeyPatch()")
-    return found

@@ -9,6 +9,14 @@ from torch import nn
 from pitfalls import pitfall, since
 
 
+@pytest.fixture
+def net(device, seeded):
+    """A small transformer, without dropout."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "enable_nested_tensor is True")
+        return nn.Transformer(4, 2, 1, 1, 8, dropout=0.0).to(device)
+
+
 @since("2.1")
 @pitfall(
     "transformer-believes-three-hints",
@@ -23,13 +31,6 @@ class TestTransformerBelievesThreeHints:
     With another mask than the causal one the hint wins; without a mask it raises. Leave the hints alone, or set them
     only beside ``generate_square_subsequent_mask``.
     """
-
-    @pytest.fixture
-    def net(self, device, seeded):
-        """A small transformer, without dropout."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "enable_nested_tensor is True")
-            return nn.Transformer(4, 2, 1, 1, 8, dropout=0.0).to(device)
 
     @pytest.mark.parametrize("which", ["src", "tgt", "memory"])
     def test_trap_the_hint_wins_over_the_mask(self, device, net, which):

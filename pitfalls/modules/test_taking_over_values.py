@@ -70,6 +70,13 @@ class TestModuleLoadReturnsANewTensor:
         assert net.w.tolist() == [1, 1]
 
 
+def operations(net, x):
+    """The names of the operations that a call consists of."""
+    with torch.autograd.profiler.profile() as measured:
+        net(x, x, x, need_weights=False)
+    return {event.key for event in measured.key_averages()}
+
+
 @since("2.3")
 @pitfall(
     "attention-fast-path-has-conditions",
@@ -88,16 +95,9 @@ class TestAttentionFastPathHasConditions:
     It is taken in eval mode without gradients, among other conditions: in a training loop never.
     """
 
-    @staticmethod
-    def operations(net, x):
-        """The names of the operations that a call consists of."""
-        with torch.autograd.profiler.profile() as measured:
-            net(x, x, x, need_weights=False)
-        return {event.key for event in measured.key_averages()}
-
     def test_trap_with_gradients_it_is_not_taken(self, seeded):
         net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
-        found = self.operations(net, torch.ones(1, 2, 4))
+        found = operations(net, torch.ones(1, 2, 4))
         assert [torch.backends.mha.get_fastpath_enabled(), "aten::_native_multi_head_attention" in found] == [
             True,
             False,
@@ -106,7 +106,7 @@ class TestAttentionFastPathHasConditions:
     def test_fix_without_gradients_in_eval_mode(self, seeded):
         net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
         with torch.no_grad():
-            found = self.operations(net, torch.ones(1, 2, 4))
+            found = operations(net, torch.ones(1, 2, 4))
         assert "aten::_native_multi_head_attention" in found
 
 

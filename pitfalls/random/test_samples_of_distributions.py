@@ -37,6 +37,20 @@ class TestCategoricalDrawsLikeMultinomial:
         assert Categorical(weights).sample((20,)).bincount(minlength=3).tolist() == [0, 20, 0]
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """No warning of singular samples; one test below asks for it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Singular sample detected")
+        yield
+
+
+def few_degrees_of_freedom(device):
+    """A distribution of matrices with just enough degrees of freedom to be one, of which it warns."""
+    with pytest.warns(UserWarning, match="Low df values detected"):
+        return Wishart(torch.tensor(1.01, device=device), torch.eye(2, device=device), validate_args=False)
+
+
 @pitfall(
     "wishart-samples-may-be-singular",
     docs=[("torch.distributions.Wishart.rsample", "may end up returning singular matrix samples")],
@@ -51,23 +65,12 @@ class TestWishartSamplesMayBeSingular:
     checked. Use more degrees of freedom, or float64.
     """
 
-    @pytest.fixture(autouse=True)
-    def quiet(self):
-        """No warning of singular samples; one test below asks for it."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Singular sample detected")
-            yield
-
-    def low(self, device):
-        with pytest.warns(UserWarning, match="Low df values detected"):
-            return Wishart(torch.tensor(1.01, device=device), torch.eye(2, device=device), validate_args=False)
-
     def test_trap_the_density_is_infinite(self, device, seeded):
-        low = self.low(device)
+        low = few_degrees_of_freedom(device)
         assert low.log_prob(low.rsample((200,), max_try_correction=0)).isinf().any().item()
 
     def test_trap_it_warns(self, device, seeded):
-        low = self.low(device)
+        low = few_degrees_of_freedom(device)
         with pytest.warns(UserWarning, match="Singular sample detected"):
             low.rsample((200,))
 

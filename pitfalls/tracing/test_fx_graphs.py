@@ -121,6 +121,14 @@ class TestLegalizeGraphChangesTheOrder:
             graph.lint()
 
 
+@pytest.fixture(autouse=True)
+def validation():
+    """Whether distributions check their arguments, which the import of the module switches off."""
+    validated = torch.distributions.Distribution._validate_args
+    yield
+    torch.distributions.Distribution.set_default_validate_args(validated)
+
+
 @since("2.8")
 @pitfall(
     "statically-known-is-not-the-opposite",
@@ -138,13 +146,6 @@ class TestStaticallyKnownIsNotTheOpposite:
     They add no guard, so that the condition may turn out either way when the program runs. Ask both, or state the fact
     with ``torch._check`` first.
     """
-
-    @pytest.fixture(autouse=True)
-    def validation(self):
-        """Whether distributions check their arguments, which the import of the module switches off."""
-        validated = torch.distributions.Distribution._validate_args
-        yield
-        torch.distributions.Distribution.set_default_validate_args(validated)
 
     def test_trap_it_is_not_known_to_be_true(self):
         from torch.fx.experimental.symbolic_shapes import ShapeEnv, statically_known_true
