@@ -12,11 +12,11 @@ import itertools
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pitfalls.harness import source
+from pitfalls.harness import record, source
 
 #: Where a statement at the top of a module begins, and the line of a class with a docstring.
 TOP = re.compile(r"^(?=[@A-Za-z_])", re.MULTILINE)
@@ -30,21 +30,27 @@ class UnknownError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One pitfall as its source states it."""
+class Told:
+    """What a pitfall says of itself in words, which is all that a search needs."""
 
     slug: str
     statement: str
     explanation: str
+    symptom: str
+    error: str | None
+    priority: int
+
+
+@dataclass(frozen=True)
+class Entry(Told):
+    """One pitfall as its source states it."""
+
     area: str
     family: str
     module: Path
     line: int
     class_name: str
     docs: list[tuple[str, str | None]]
-    symptom: str
-    error: str | None
-    priority: int
     changed: dict[str, str]
     contradicts: dict[str, str]
     since: list[str]
@@ -60,6 +66,18 @@ class Entry:
 def entries() -> list[Entry]:
     """Every pitfall of the catalogue, in the order of its modules."""
     return [entry for path in source.modules() for entry in _of_module(path)]
+
+
+def told() -> list[Told]:
+    """Every pitfall in words: off the newest record that comes with the suite, if that is of the catalogue as it is.
+
+    Reading the record takes a third of the time that reading the sources takes.
+    """
+    newest = record.newest()
+    if newest is None or newest.footer["catalogue"] != source.digest():
+        return list(entries())
+    names = [field.name for field in fields(Told) if field.name != "slug"]
+    return [Told(slug, *(one[name] for name in names)) for slug, one in newest.pitfalls.items()]
 
 
 def _of_module(path: Path) -> Iterator[Entry]:

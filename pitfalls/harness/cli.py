@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -373,10 +374,12 @@ def _explain(options: argparse.Namespace) -> int:
         entry = _entry(text.strip())
         print(_json(entry.as_json()) if options.json else reading.shown(reading.explained(entry), "python"))
         return 0
-    found = search.search(text, catalogue.entries())
+    whole = {entry.slug: entry for entry in (catalogue.entries() if options.json else [])}
+    found = search.search(text, whole.values() or catalogue.told())
     if options.json:
-        print(_json([{"likeness": round(one.likeness, 2), **one.entry.as_json()} for one in found]))
+        print(_json([{"likeness": round(one.likeness, 2), **whole[one.entry.slug].as_json()} for one in found]))
     elif found:
+        found[0] = replace(found[0], entry=_entry(found[0].entry.slug))  # whose explanation has paragraphs
         print(reading.candidates(found))
     if not found:
         progress("no pitfall is known by these words; try the message's last line alone, or torch-pitfalls list")

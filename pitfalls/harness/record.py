@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import gzip
 import json
 import os
@@ -223,6 +224,13 @@ def shipped() -> dict[str, Path]:
     folder = Path(__file__).resolve().parent.parent / "records"
     found = {path.name.removeprefix("torch-").removesuffix(".json.gz"): path for path in folder.glob("torch-*.json.gz")}
     return dict(sorted(found.items(), key=lambda pair: release(pair[0])))
+
+
+@functools.cache
+def newest() -> Record | None:
+    """The record of the newest release that comes with the suite, if one does."""
+    known = shipped()
+    return read(list(known.values())[-1]) if known else None
 
 
 def find(name: str) -> Record:

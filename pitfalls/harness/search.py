@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pitfalls.harness import record
-from pitfalls.harness.catalogue import Entry
+from pitfalls.harness.catalogue import Told
 
 #: The last line of a traceback, or the line of a warning: what kind it is, and what it says.
 SAID = re.compile(r"(?P<kind>\b[A-Za-z_][\w.]*(?:Error|Exception|Warning|Interrupt)): (?P<message>.*)")
@@ -36,7 +36,7 @@ ALIKE = 0.4
 class Found:
     """A pitfall that a text may be about, and how likely, from 0 to 1."""
 
-    entry: Entry
+    entry: Told
     likeness: float
 
 
@@ -58,7 +58,7 @@ def words(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-def search(text: str, among: Iterable[Entry]) -> list[Found]:
+def search(text: str, among: Iterable[Told]) -> list[Found]:
     """The pitfalls that a pasted text may be about, the likeliest first.
 
     Args:
@@ -87,7 +87,7 @@ def search(text: str, among: Iterable[Entry]) -> list[Found]:
     return _in_order(best.values(), asked)
 
 
-def _messages(entry: Entry, met: dict[str, set[str]]) -> set[tuple[str, bool]]:
+def _messages(entry: Told, met: dict[str, set[str]]) -> set[tuple[str, bool]]:
     """What a pitfall is known by, and whether that is a core: cores stand between bars, where there are several."""
     cores = entry.error.split(" | ") if entry.error else []
     if not cores:
@@ -95,7 +95,7 @@ def _messages(entry: Entry, met: dict[str, set[str]]) -> set[tuple[str, bool]]:
     return {(core, True) for core in cores} | {(message, False) for message in met.get(entry.slug, ())}
 
 
-def _described(asked: list[str], among: list[Entry]) -> list[Found]:
+def _described(asked: list[str], among: list[Told]) -> list[Found]:
     """The pitfalls that speak of what somebody describes: the more of the rarer words, the likelier."""
     told = [
         (entry, {_stem(word) for word in words(f"{entry.slug} {entry.symptom} {entry.statement} {entry.explanation}")})
@@ -142,9 +142,9 @@ def _likeness(asked: set[str], whole: float, found: set[str], weight: dict[str, 
 def _met() -> dict[str, set[str]]:
     """The messages that the tests of each pitfall met, by slug, in the newest record that comes with the suite."""
     met: dict[str, set[str]] = {}
-    shipped = record.shipped()
-    if shipped:
-        for key, case in record.read(list(shipped.values())[-1]).cases.items():
+    newest = record.newest()
+    if newest is not None:
+        for key, case in newest.cases.items():
             for one in (*case.get("raised", ()), *case.get("warned", ())):
                 met.setdefault(key.partition("/")[0], set()).add(one["message"])
     return met
