@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pitfalls import on, pitfall, since
 
 
+@since("2.3")  # in 2.1 and 2.2 no hook is called any more once the compiler is imported
 @pitfall(
     "step-pre-hook-replaces-the-arguments",
     docs=["torch.optim.Optimizer.register_step_pre_hook", "optim"],
