@@ -1,11 +1,9 @@
 """What the switches and questions of accelerators answer, or do, on a machine that has none."""
 
-import contextlib
-
 import pytest
 import torch
 
-from pitfalls import before, on, pitfall, since
+from pitfalls import on, pitfall, since
 
 NO_GPU = "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|driver .* is too old"
 
@@ -40,50 +38,6 @@ class TestCudaInitialSeedStartsCuda:
         assert torch.initial_seed() == 7
 
 
-@since("2.9")
-@pitfall(
-    "accelerator-cache-without-an-accelerator",
-    docs=[
-        ("torch.accelerator.empty_cache", "This function is a no-op if"),
-        "torch.accelerator.reset_peak_memory_stats",
-        "torch.accelerator.reset_accumulated_memory_stats",
-    ],
-    symptom="torch.accelerator.empty_cache() works on my machine without a GPU, and raises on another",
-    error="Cannot access accelerator device when none is available",
-    priority=3,
-)
-class TestAcceleratorCacheWithoutAnAccelerator:
-    """Without a GPU ``torch.accelerator.empty_cache()`` does nothing in a build for CUDA, and raises in one for CPUs.
-
-    The resets of the statistics of its memory raised in both builds before torch 2.13. Ask
-    ``torch.accelerator.is_available()`` first.
-    """
-
-    @without_accelerator
-    def test_trap_it_depends_on_the_build(self):
-        refused = pytest.raises(RuntimeError, match="Cannot access accelerator device when none is available")
-        with contextlib.nullcontext() if torch.accelerator.current_accelerator() else refused:
-            assert torch.accelerator.empty_cache() is None
-
-    @before("2.13")
-    @without_accelerator
-    @pytest.mark.parametrize(
-        "reset",
-        [
-            pytest.param(lambda: torch.accelerator.reset_peak_memory_stats(), id="reset_peak_memory_stats"),
-            pytest.param(lambda: torch.accelerator.reset_accumulated_memory_stats(), id="reset_accumulated_memory"),
-        ],
-    )
-    def test_trap_the_resets_raised(self, monkeypatch, reset):
-        monkeypatch.setenv("CUDA_MODULE_LOADING", "LAZY")  # otherwise torch sets it as CUDA starts
-        with pytest.raises(RuntimeError, match=f"Cannot access accelerator device when none is available|{NO_GPU}"):
-            reset()
-
-    @without_accelerator
-    def test_fix_ask_first(self):
-        assert torch.accelerator.is_available() is False
-
-
 @since("2.5")
 @pitfall(
     "attention-kernels-refuse-without-an-error",
@@ -108,11 +62,6 @@ class TestAttentionKernelsRefuseWithoutAnError:
         [
             pytest.param(lambda p: torch.backends.cuda.can_use_flash_attention(p), id="flash"),
             pytest.param(lambda p: torch.backends.cuda.can_use_efficient_attention(p), id="efficient"),
-            pytest.param(
-                lambda p: torch.backends.cuda.can_use_cudnn_attention(p),
-                marks=pytest.mark.skipif("torch.backends.cuda.is_built()", reason="starts CUDA to answer"),
-                id="cudnn",
-            ),
         ],
     )
     def test_trap_it_says_no(self, can_use):
