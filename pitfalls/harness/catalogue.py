@@ -31,27 +31,27 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True)
 class Told:
-    """What a pitfall says of itself in words, which is all that a search needs."""
+    """What a pitfall says of itself in words, which is all that a search or a list needs."""
 
     slug: str
     statement: str
     explanation: str
+    area: str
     symptom: str
     error: str | None
     priority: int
+    changed: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Entry(Told):
     """One pitfall as its source states it."""
 
-    area: str
     family: str
     module: Path
     line: int
     class_name: str
     docs: list[tuple[str, str | None]]
-    changed: dict[str, str]
     contradicts: dict[str, str]
     since: list[str]
     before: list[str]

@@ -334,20 +334,21 @@ def _merge(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from pitfalls.harness import reading
 
-    entries = catalogue.entries()
-    areas = sorted({entry.area for entry in entries})
+    whole = {entry.slug: entry for entry in (catalogue.entries() if options.json or options.device else [])}
+    told: list[catalogue.Told] = list(whole.values()) or catalogue.told()
+    areas = sorted({one.area for one in told})
     if options.area not in (None, *areas):
         raise catalogue.UnknownError(f"there is no area {options.area}; there are {', '.join(areas)}")
     chosen = [
-        entry
-        for entry in entries
-        if options.area in (None, entry.area)
-        and (options.device is None or options.device in entry.devices)
-        and (options.changed_in is None or options.changed_in in entry.changed)
+        one
+        for one in sorted(told, key=lambda one: (one.area, one.slug))
+        if options.area in (None, one.area)
+        and (options.device is None or options.device in whole[one.slug].devices)
+        and (options.changed_in is None or options.changed_in in one.changed)
     ]
     if not chosen:
         progress("no pitfall is like that")
-    print(_json([entry.as_json() for entry in chosen]) if options.json else reading.listed(chosen))
+    print(_json([whole[one.slug].as_json() for one in chosen]) if options.json else reading.listed(chosen))
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pitfalls import __version__
 from pitfalls.harness import catalogue, source, versions
-from pitfalls.harness.catalogue import Entry
+from pitfalls.harness.catalogue import Entry, Told
 from pitfalls.harness.claims import Coverage
 from pitfalls.harness.links import link, page
 from pitfalls.harness.search import Found
@@ -29,7 +29,7 @@ def installed_torch() -> str | None:
         return None
 
 
-def listed(entries: Iterable[Entry]) -> str:
+def listed(entries: Iterable[Told]) -> str:
     """The pitfalls, a line each, under their areas."""
     lines: list[str] = []
     area = None
