@@ -73,6 +73,12 @@ def test_the_log_is_not_captured_for_the_catalogue_alone(run):
     assert "Captured log call" in said(run(broken, "--device", "cpu", "-o", "log_cli=true"))
 
 
+@pytest.mark.parametrize("name", ["logging", "faulthandler", "cacheprovider", "warnings", "terminalreporter"])
+def test_a_run_does_without_a_plugin_of_pytests(run, name):
+    blocked = ["-p", f"no:{name}", *(["-p", "no:logging"] if name == "terminalreporter" else [])]
+    assert run(SOUND, "--device", "cpu", *blocked).ret == 0
+
+
 def test_a_device_narrows_the_run(run):
     run(SOUND, "--device", "cpu").assert_outcomes(passed=1)
 

@@ -324,8 +324,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[FROZEN] = True
     if session.items and all(CASE in item.stash for item in session.items):
         _spare_the_log(session.config)
-    if any(CASE in item.stash for item in session.items) and not float(session.config.getini("faulthandler_timeout")):
+    if any(CASE in item.stash for item in session.items) and not _watched(session.config):
         session.config.stash[WATCHDOG] = Watchdog()
+
+
+def _watched(config: pytest.Config) -> bool:
+    """Whether pytest itself uses the one watchdog that a process can have."""
+    return config.pluginmanager.hasplugin("faulthandler") and float(config.getini("faulthandler_timeout") or 0) > 0
 
 
 def _advance(item: pytest.Item) -> None:
@@ -375,11 +380,11 @@ def _spare_the_log(config: pytest.Config) -> None:
     No pin has a use for it, and it takes a fifth of the time of the whole run. Where the user's settings put the log
     somewhere it stays.
     """
-    manager = config.pluginmanager
-    wanted = config.getoption("log_file", None) or config.getini("log_file") or config.getini("log_cli")
-    if not wanted and (plugin := manager.get_plugin("logging-plugin")) is not None:
-        manager.unregister(plugin)
-        plugin.pytest_unconfigure()  # which closes its file
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    if plugin is None or config.getoption("log_file", None) or config.getini("log_file") or config.getini("log_cli"):
+        return
+    config.pluginmanager.unregister(plugin)
+    plugin.pytest_unconfigure()  # which closes its file
 
 
 def _unfreeze(config: pytest.Config) -> None:
