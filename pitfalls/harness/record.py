@@ -54,7 +54,9 @@ def stable(text: str) -> str:
     text = re.split(r"\n?Exception raised from |\nC\+\+ CapturedTraceback", text)[0]
     text = re.sub(r"\s*\(Triggered internally at [^()]*\)", "", text)
     text = re.sub(r"\b0x[0-9a-fA-F]{4,}\b", "0x...", text)
-    text = re.sub(r"/torch_\d+_\d+_\d+\b|\bpid(?:\(s\))? \d+\b", lambda found: re.sub(r"\d+", "N", found[0]), text)
+    text = re.sub(
+        r"/torch_\d+_\d+_\d+\b|\b(?:pid(?:\(s\))?|Process) \d+\b", lambda found: re.sub(r"\d+", "N", found[0]), text
+    )
     text = re.sub(r"(?<![\w:/.])/(?:[\w.+@-]+/)+([\w.+@-]+)", r".../\1", text)
     text = re.sub(r"(\.\.\./[\w.+@-]+\.(?:cpp|h|cu|py)):\d+", r"\1", text)
     return text.strip()[:LONGEST_MESSAGE]
