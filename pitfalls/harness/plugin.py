@@ -343,7 +343,10 @@ def _advance(item: pytest.Item) -> None:
 
 
 def _ahead(items: Sequence[pytest.Item]) -> ahead.Queue:
-    """Begin what pins of this run will want of other processes, but for a GPU, which is not to be shared."""
+    """Begin what pins of this run will want of other processes, but for a GPU, which is not to be shared.
+
+    That is each program (`pitfalls.child`) that a test names, and what a module does in a function ``begin_ahead``.
+    """
     children: dict[ahead.Child, None] = {}
     preparations: dict[Callable[[], object], None] = {}
     for item in items:
@@ -402,10 +405,12 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     The reports are those that pytest would make; its own way to them takes as long as running many a case. It is left
     to go that way where a class ends, since then what others have set up may have to be taken down.
     """
-    _advance(item)
+    ours = CASE in item.stash
     if WATCHDOG in item.config.stash:
         watchdog = item.config.stash[WATCHDOG]
-        watchdog.case_begins() if CASE in item.stash else watchdog.rest()
+        watchdog.case_begins() if ours else watchdog.rest()
+    if ours:
+        _advance(item)
     reason = _passed_by(item)
     if reason is None or nextitem is None or nextitem.parent is not item.parent:
         return None

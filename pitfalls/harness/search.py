@@ -71,8 +71,8 @@ def search(text: str, among: Iterable[Told]) -> list[Found]:
         (entry, words(message), is_core) for entry in among for message, is_core in sorted(_messages(entry, met))
     ]
     weight = _weights(found for _, found, _ in messages)
-    # A word that no message has tells as much as one that a single message has.
-    whole = sum(weight.get(word, 0 if word in EMPTY else max(weight.values(), default=0)) for word in set(asked))
+    rarest = max(weight.values(), default=0)  # which is also what a word tells that no message has
+    whole = sum(weight.get(word, 0 if word in EMPTY else rarest) for word in set(asked))
     joined = f" {' '.join(asked)} "
     best: dict[str, Found] = {}
     for entry, found, is_core in messages:
