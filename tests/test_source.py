@@ -1,5 +1,8 @@
 """The stand-alone script of a case: it has that case's parameters and fixtures, and behaves as the pin does."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -224,3 +227,36 @@ def test_the_digest_changes_with_any_module_of_the_catalogue(tmp_path, monkeypat
     second = source.digest()
     module.rename(module.with_name("test_y.py"))
     assert len({first, second, source.digest()}) == 3
+
+
+def test_a_script_has_the_fixtures_of_the_area(tmp_path):
+    shared = """
+import pytest
+import torch
+
+
+@pytest.fixture
+def three():
+    yield torch.ones(3)
+
+
+@pytest.fixture
+def total(three):
+    return three.sum()
+"""
+    (tmp_path / "conftest.py").write_text(shared)
+    module = tmp_path / "test_demo.py"
+    module.write_text("class TestDemo:\n    def test_trap_x(self, total):\n        assert total.item() == 3\n")
+    script = source.script(module, "TestDemo", [source.Call("test_trap_x")], None)
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("still holds\n", "")
+
+
+def test_the_digest_is_of_the_fixtures_of_areas_as_well(tmp_path, monkeypatch):
+    area = tmp_path / "area"
+    area.mkdir()
+    (area / "test_demo.py").write_text("")
+    monkeypatch.setattr(source, "PACKAGE", tmp_path)
+    before = source.digest()
+    (area / "conftest.py").write_text("")
+    assert source.digest() != before

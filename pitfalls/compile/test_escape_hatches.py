@@ -1,8 +1,5 @@
 """Ways out of the compiler's rules: guards that are dropped, functions that are swapped, branches and budgets."""
 
-import importlib
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -11,23 +8,6 @@ from pitfalls import pitfall, since
 
 # The first compilation in a process takes seconds.
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def compiler():
-    """A compiler that has compiled nothing before, and that leaves nothing of what it did behind."""
-    validated = torch.distributions.Distribution._validate_args  # switched off when the compiler is imported
-    config = importlib.import_module("torch._inductor.config")
-    with warnings.catch_warnings(), config.patch(compile_threads=1):  # torch 2.3 starts workers, 2.8 leaves a filter
-        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        try:
-            torch.compile(lambda: None, backend="eager")
-        except RuntimeError as error:  # this Python is too new for this torch's compiler
-            pytest.skip(str(error).splitlines()[0])
-        torch._dynamo.reset()
-        yield
-    torch._dynamo.reset()
-    torch.distributions.Distribution.set_default_validate_args(validated)
 
 
 @since("2.10")

@@ -1,30 +1,9 @@
 """``torch.export``: how an exported program is called, what it accepts, and what its module is made of."""
 
-import importlib
-import warnings
-
 import pytest
 import torch
 
 from pitfalls import before, pitfall, since
-
-
-@pytest.fixture
-def export():
-    """``torch.export.export``; what it leaves behind in the compiler is cleared away."""
-    validated = torch.distributions.Distribution._validate_args  # switched off when the compiler is imported
-    config = importlib.import_module("torch._inductor.config")
-    with warnings.catch_warnings(), config.patch(compile_threads=1):  # torch 2.3 starts workers, 2.8 leaves a filter
-        try:
-            torch.compile(lambda: None, backend="eager")
-        except RuntimeError as error:  # this Python is too new for this torch's compiler
-            pytest.skip(str(error).splitlines()[0])
-        from torch.export import export
-
-        torch._dynamo.reset()
-        yield export
-    torch._dynamo.reset()
-    torch.distributions.Distribution.set_default_validate_args(validated)
 
 
 class Linear(torch.nn.Module):

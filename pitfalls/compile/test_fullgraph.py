@@ -1,28 +1,9 @@
 """``torch.compile(fullgraph=True)``: what can't be captured in one graph, and what came to be."""
 
-import importlib
-import warnings
-
 import pytest
 import torch
 
 from pitfalls import before, pitfall, since
-
-
-@pytest.fixture
-def compiler():
-    """A compiler that has compiled nothing before, and that leaves nothing of what it did behind."""
-    validated = torch.distributions.Distribution._validate_args  # switched off when the compiler is imported
-    config = importlib.import_module("torch._inductor.config")
-    with warnings.catch_warnings(), config.patch(compile_threads=1):  # torch 2.3 starts workers, 2.8 leaves a filter
-        try:
-            torch.compile(lambda: None, backend="eager")
-        except RuntimeError as error:  # this Python is too new for this torch's compiler
-            pytest.skip(str(error).splitlines()[0])
-        torch._dynamo.reset()
-        yield
-    torch._dynamo.reset()
-    torch.distributions.Distribution.set_default_validate_args(validated)
 
 
 @since("2.1")

@@ -1,6 +1,5 @@
 """``torch.export.unflatten``: submodules come back, but not always the way in which they are called."""
 
-import importlib
 import warnings
 
 import pytest
@@ -36,20 +35,11 @@ class Net(nn.Module):
 
 
 @pytest.fixture
-def export():
-    """The module ``torch.export``; what it leaves behind in the compiler is cleared away."""
-    validated = torch.distributions.Distribution._validate_args  # switched off when the compiler is imported
-    config = importlib.import_module("torch._inductor.config")
-    with warnings.catch_warnings(), config.patch(compile_threads=1):  # torch 2.8 leaves a filter
+def quiet():
+    """Without what torch warns of its own old names on the way."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            torch.compile(lambda: None, backend="eager")
-        except RuntimeError as error:  # this Python is too new for this torch's compiler
-            pytest.skip(str(error).splitlines()[0])
-        torch._dynamo.reset()
-        yield importlib.import_module("torch.export")
-    torch._dynamo.reset()
-    torch.distributions.Distribution.set_default_validate_args(validated)
+        yield
 
 
 @since("2.5")
@@ -59,6 +49,7 @@ def export():
     symptom="forward() takes 2 positional arguments but 3 were given, after a submodule was replaced",
     priority=3,
 )
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.slow  # the first export in a process takes seconds
 class TestUnflattenedSubmodulesHaveOtherSignatures:
     """The submodules of ``unflatten`` are called with tensors, taken out of the tuples that the original was given.
@@ -68,13 +59,13 @@ class TestUnflattenedSubmodulesHaveOtherSignatures:
     """
 
     def test_trap_it_cannot_be_swapped(self, export):
-        net = export.unflatten(export.export(Net(), (torch.zeros(1),)))
+        net = torch.export.unflatten(export(Net(), (torch.zeros(1),)))
         net.join = Multiply()
         with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
             net(torch.zeros(1))
 
     def test_fix_preserve_the_signature(self, export):
-        program = export.export(Net(), (torch.zeros(1),), preserve_module_call_signature=("join",))
-        net = export.unflatten(program)
+        program = export(Net(), (torch.zeros(1),), preserve_module_call_signature=("join",))
+        net = torch.export.unflatten(program)
         net.join = Multiply()
         assert net(torch.zeros(1)).item() == 2

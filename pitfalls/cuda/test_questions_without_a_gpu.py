@@ -42,9 +42,8 @@ class TestCudaInitialSeedStartsCuda:
 @pitfall(
     "attention-kernels-refuse-without-an-error",
     docs=[
-        ("torch.backends.cuda.can_use_cudnn_attention", "It will return False"),
-        "torch.backends.cuda.can_use_flash_attention",
-        "torch.backends.cuda.can_use_efficient_attention",
+        ("torch.backends.cuda.can_use_flash_attention", "It will return False"),
+        ("torch.backends.cuda.can_use_efficient_attention", "It will return False"),
         "torch.backends.cuda.SDPAParams",
     ],
     symptom="can_use_flash_attention says False though flash_sdp_enabled says True",

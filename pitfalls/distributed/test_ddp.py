@@ -1,8 +1,5 @@
 """``DistributedDataParallel`` in a group of one: what the wrapper adds, what it refuses, and what it doesn't see."""
 
-import sys
-import time
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -10,17 +7,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pitfalls import on, pitfall, since
-
-
-@pytest.fixture
-def group():
-    """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
-    hook = sys.excepthook
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
-    dist.destroy_process_group()
-    sys.excepthook = hook
 
 
 class TwoHeads(nn.Module):

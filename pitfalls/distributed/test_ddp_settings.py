@@ -1,9 +1,5 @@
 """``DistributedDataParallel`` and its surroundings: checkpointing inside it, what hooks return, renamed arguments."""
 
-import sys
-import time
-import warnings
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -12,19 +8,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from pitfalls import pitfall, since
-
-
-@pytest.fixture
-def group():
-    """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
-    hook = sys.excepthook
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*torch.cpu.amp.autocast", FutureWarning)  # torch 2.4 warns of itself
-        yield
-    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
-    dist.destroy_process_group()
-    sys.excepthook = hook
 
 
 class Twice(nn.Module):

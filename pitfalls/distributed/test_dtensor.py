@@ -236,15 +236,19 @@ class TestColwiseOutputIsSharded:
     with ``output_layouts=Replicate()``.
     """
 
-    @pytest.mark.parametrize("whole", [False, True], ids=["by default", "replicated"])
-    def test_trap_the_placement(self, on_mesh, whole):
-        layouts = {"output_layouts": on_mesh.Replicate()} if whole else {}
+    def test_trap_the_last_dimension_is_cut(self, on_mesh):
         layer = torch.nn.Linear(2, 4, device="meta").to_empty(device="cpu")
-        style = on_mesh.ColwiseParallel(use_local_output=False, **layouts)
+        style = on_mesh.ColwiseParallel(use_local_output=False)
         y = on_mesh.parallelize_module(layer, on_mesh.mesh, style)(torch.ones(3, 2))
-        assert y.placements == (on_mesh.Replicate() if whole else on_mesh.Shard(1),)
+        assert y.placements == (on_mesh.Shard(1),)
 
     def test_trap_it_is_a_plain_tensor(self, on_mesh):
         layer = torch.nn.Linear(2, 4, device="meta").to_empty(device="cpu")
         y = on_mesh.parallelize_module(layer, on_mesh.mesh, on_mesh.ColwiseParallel())(torch.ones(3, 2))
         assert type(y) is torch.Tensor
+
+    def test_fix_ask_for_the_whole(self, on_mesh):
+        layer = torch.nn.Linear(2, 4, device="meta").to_empty(device="cpu")
+        style = on_mesh.ColwiseParallel(use_local_output=False, output_layouts=on_mesh.Replicate())
+        y = on_mesh.parallelize_module(layer, on_mesh.mesh, style)(torch.ones(3, 2))
+        assert y.placements == (on_mesh.Replicate(),)

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import time
 import warnings
 
 import pytest
@@ -11,17 +10,6 @@ import torch.distributed as dist
 from torch import nn
 
 from pitfalls import before, on, pitfall, since
-
-
-@pytest.fixture
-def group():
-    """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
-    hook = sys.excepthook
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
-    dist.destroy_process_group()
-    sys.excepthook = hook
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Stores and names: keys that count or stay, deletions that say nothing, and a collective that was renamed."""
 
-import sys
-import time
 from datetime import timedelta
 
 import pytest
@@ -9,17 +7,6 @@ import torch
 import torch.distributed as dist
 
 from pitfalls import before, pitfall, since
-
-
-@pytest.fixture
-def group():
-    """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
-    hook = sys.excepthook
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
-    dist.destroy_process_group()
-    sys.excepthook = hook
 
 
 def tcp_store(path):

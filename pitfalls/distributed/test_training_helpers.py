@@ -1,8 +1,5 @@
 """Around data parallel training: uneven inputs, compressed gradients, averaged models, rebuilt buckets."""
 
-import sys
-import time
-import warnings
 from collections import OrderedDict
 
 import pytest
@@ -15,18 +12,6 @@ from torch.distributed.algorithms.model_averaging.hierarchical_model_averager im
 from torch.nn.parallel import DistributedDataParallel
 
 from pitfalls import pitfall, since
-
-
-@pytest.fixture
-def group():
-    """A process group of this process alone; afterwards it is destroyed, and Python's hook for errors put back."""
-    hook = sys.excepthook
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    with warnings.catch_warnings():  # leaving Join sets a filter for the whole process
-        yield
-    time.sleep(0.03)  # until its threads have let go of the last tensors: one that waits for the GIL then is waited for
-    dist.destroy_process_group()
-    sys.excepthook = hook
 
 
 class Shard(Joinable):

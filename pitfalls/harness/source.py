@@ -77,7 +77,7 @@ def slugs() -> list[str]:
 def digest() -> str:
     """A hash of the catalogue's sources, which says whether two runs ran the same pins."""
     whole = hashlib.sha256()
-    for path in modules():
+    for path in sorted([*modules(), *PACKAGE.glob("*/conftest.py")]):
         whole.update(path.relative_to(PACKAGE).as_posix().encode())
         whole.update(path.read_text(encoding="utf-8").encode())
     return whole.hexdigest()[:16]
@@ -85,7 +85,10 @@ def digest() -> str:
 
 @functools.lru_cache(maxsize=4)
 def _parsed(source: str) -> ast.Module:
-    return ast.parse(source)
+    """The statements of a module, but for the fixtures of the whole catalogue, which scripts have in short forms."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if getattr(node, "name", None) not in ("device", "seeded")]
+    return tree
 
 
 def _names(*nodes: ast.AST) -> set[str]:
@@ -174,7 +177,8 @@ class Call:
 
 
 def _owner(path: Path, class_name: str) -> tuple[str, ast.Module, ast.ClassDef]:
-    source = path.read_text(encoding="utf-8")
+    shared = path.with_name("conftest.py")  # the fixtures of the area, as if they stood at the top of the module
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (shared, path) if file.exists())
     tree = _parsed(source)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == class_name:

@@ -1,4 +1,4 @@
-"""Attention that takes shortcuts: stacks that believe a hint, sums in higher precision, and block masks that move."""
+"""Attention that takes shortcuts: hints that are believed, a fast path, sums in higher precision, masks that move."""
 
 import warnings
 
@@ -114,3 +114,43 @@ class TestBlockMasksMoveToACopy:
 
         mask = create_block_mask(lambda b, h, q, k: q >= k, None, None, 128, 128, device=str(device))
         assert mask.to("meta").kv_num_blocks.device.type == "meta"
+
+
+def operations(net, x):
+    """The names of the operations that a call consists of."""
+    with torch.autograd.profiler.profile() as measured:
+        net(x, x, x, need_weights=False)
+    return {event.key for event in measured.key_averages()}
+
+
+@since("2.3")
+@pitfall(
+    "attention-fast-path-has-conditions",
+    docs=[
+        ("torch.backends.mha.get_fastpath_enabled", "might not be run even if ``get_fastpath_enabled`` returns"),
+        "torch.nn.MultiheadAttention",
+    ],
+    symptom="torch.backends.mha.get_fastpath_enabled() is True, and attention is no faster",
+    priority=3,
+)
+# Torch 2.10 to 2.12 warn on every start that events are cleared at the end of a cycle.
+@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")
+class TestAttentionFastPathHasConditions:
+    """``get_fastpath_enabled()`` says that the fast path is allowed, not that it is taken.
+
+    It is taken in eval mode without gradients, among other conditions: in a training loop never.
+    """
+
+    def test_trap_with_gradients_it_is_not_taken(self, seeded):
+        net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
+        found = operations(net, torch.ones(1, 2, 4))
+        assert [torch.backends.mha.get_fastpath_enabled(), "aten::_native_multi_head_attention" in found] == [
+            True,
+            False,
+        ]
+
+    def test_fix_without_gradients_in_eval_mode(self, seeded):
+        net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
+        with torch.no_grad():
+            found = operations(net, torch.ones(1, 2, 4))
+        assert "aten::_native_multi_head_attention" in found

@@ -1,10 +1,10 @@
-"""Values that are taken over or combined without a copy of their own: module_load, fast paths, rounded correlations."""
+"""``module_load``: how a tensor takes over what is loaded into it."""
 
 import pytest
 import torch
 from torch import nn
 
-from pitfalls import observe, pitfall, since
+from pitfalls import pitfall, since
 
 
 @pytest.fixture
@@ -68,70 +68,3 @@ class TestModuleLoadReturnsANewTensor:
         net.w = nn.Parameter(torch.zeros(2).as_subclass(ReturnsACopy), requires_grad=False)
         net.load_state_dict({"w": torch.ones(2)})
         assert net.w.tolist() == [1, 1]
-
-
-def operations(net, x):
-    """The names of the operations that a call consists of."""
-    with torch.autograd.profiler.profile() as measured:
-        net(x, x, x, need_weights=False)
-    return {event.key for event in measured.key_averages()}
-
-
-@since("2.3")
-@pitfall(
-    "attention-fast-path-has-conditions",
-    docs=[
-        ("torch.backends.mha.get_fastpath_enabled", "might not be run even if ``get_fastpath_enabled`` returns"),
-        "torch.nn.MultiheadAttention",
-    ],
-    symptom="torch.backends.mha.get_fastpath_enabled() is True, and attention is no faster",
-    priority=3,
-)
-# Torch 2.10 to 2.12 warn on every start that events are cleared at the end of a cycle.
-@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")
-class TestAttentionFastPathHasConditions:
-    """``get_fastpath_enabled()`` says that the fast path is allowed, not that it is taken.
-
-    It is taken in eval mode without gradients, among other conditions: in a training loop never.
-    """
-
-    def test_trap_with_gradients_it_is_not_taken(self, seeded):
-        net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
-        found = operations(net, torch.ones(1, 2, 4))
-        assert [torch.backends.mha.get_fastpath_enabled(), "aten::_native_multi_head_attention" in found] == [
-            True,
-            False,
-        ]
-
-    def test_fix_without_gradients_in_eval_mode(self, seeded):
-        net = nn.MultiheadAttention(4, 2, batch_first=True).eval()
-        with torch.no_grad():
-            found = operations(net, torch.ones(1, 2, 4))
-        assert "aten::_native_multi_head_attention" in found
-
-
-@pitfall(
-    "correlations-are-rounded",
-    docs=[("torch.corrcoef", "Due to floating point rounding")],
-    symptom="torch.corrcoef(x).diagonal() == 1 is False",
-    priority=3,
-)
-class TestCorrelationsAreRounded:
-    """The diagonal of ``corrcoef`` is 1 up to rounding, and the matrix symmetric up to rounding; it is never above 1.
-
-    Values are clipped to -1 and 1. Compare with a tolerance, and symmetrise before ``cholesky`` or ``eigh``.
-    """
-
-    def test_trap_nearly_one(self, device):
-        x = torch.tensor([[0.1, 0.2, 0.4], [1.0, 7.0, 3.0]], device=device)
-        r = torch.corrcoef(x)
-        torch.testing.assert_close(r.diagonal(), torch.ones(2, device=device))
-        observe(exactly=r.diagonal().eq(1).tolist())
-
-    def test_trap_never_above(self, device, seeded):
-        x = torch.randn(50, 3, device=device)
-        assert torch.corrcoef(torch.cat([x, x])).abs().max().item() == 1
-
-    def test_fix_tolerance(self, device):
-        x = torch.tensor([[0.1, 0.2, 0.4], [1.0, 7.0, 3.0]], device=device)
-        assert torch.corrcoef(x).diagonal().allclose(torch.ones(2, device=device))

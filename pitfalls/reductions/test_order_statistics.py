@@ -1,4 +1,4 @@
-"""Median, quantiles and deviations: the lower middle, where the quantile stops, and what the variance divides by."""
+"""Median, quantiles, deviations, correlations: the lower middle, limits of quantiles, what variances divide by."""
 
 import numpy as np
 import pytest
@@ -228,3 +228,30 @@ class TestVarianceDividesByNMinusOne:
     def test_fix_divide_by_n(self, device, variance):
         x = torch.tensor([0.0, 2.0, 2.0, 4.0, 2.0], device=device)
         assert variance(x).item() == pytest.approx(1.6)
+
+
+@pitfall(
+    "correlations-are-rounded",
+    docs=[("torch.corrcoef", "Due to floating point rounding")],
+    symptom="torch.corrcoef(x).diagonal() == 1 is False",
+    priority=3,
+)
+class TestCorrelationsAreRounded:
+    """The diagonal of ``corrcoef`` is 1 up to rounding, and the matrix symmetric up to rounding; it is never above 1.
+
+    Values are clipped to -1 and 1. Compare with a tolerance, and symmetrise before ``cholesky`` or ``eigh``.
+    """
+
+    def test_trap_nearly_one(self, device):
+        x = torch.tensor([[0.1, 0.2, 0.4], [1.0, 7.0, 3.0]], device=device)
+        r = torch.corrcoef(x)
+        torch.testing.assert_close(r.diagonal(), torch.ones(2, device=device))
+        observe(exactly=r.diagonal().eq(1).tolist())
+
+    def test_trap_never_above(self, device, seeded):
+        x = torch.randn(50, 3, device=device)
+        assert torch.corrcoef(torch.cat([x, x])).abs().max().item() == 1
+
+    def test_fix_tolerance(self, device):
+        x = torch.tensor([[0.1, 0.2, 0.4], [1.0, 7.0, 3.0]], device=device)
+        assert torch.corrcoef(x).diagonal().allclose(torch.ones(2, device=device))
