@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import json
 import re
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -545,7 +546,8 @@ def _attach(report: pytest.TestReport, item: pytest.Item, case: Case, found: dic
         "problem": {"setup": "could not run", "call": "failed", "teardown": "leaked"}[report.when or "call"],
     }
     if recording(item.config):
-        about |= {"told": case.told, "found": found}
+        # As a text: xdist's own serialization has no room for some integers that a pin may observe.
+        about |= {"told": case.told, "found": json.dumps(found)}
     report.pitfall = about  # type: ignore[attr-defined]
 
 

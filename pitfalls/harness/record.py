@@ -59,7 +59,8 @@ def stable(text: str) -> str:
     )
     text = re.sub(r"(?<![\w:/.])/(?:[\w.+@-]+/)+([\w.+@-]+)", r".../\1", text)
     text = re.sub(r"(\.\.\./[\w.+@-]+\.(?:cpp|h|cu|py)):\d+", r"\1", text)
-    return text.strip()[:LONGEST_MESSAGE]
+    # The bytes of a path that are not UTF-8 come as lone surrogates, which no file takes.
+    return text.encode("utf-8", "backslashreplace").decode().strip()[:LONGEST_MESSAGE]
 
 
 def plain(value: Any) -> Any:

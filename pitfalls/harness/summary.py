@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
@@ -77,7 +78,7 @@ class Summary:
         key = case["key"]
         self.cases[key] = case
         self.keys[report.nodeid] = key
-        self.found.setdefault(key, {}).update(case.get("found", {}))
+        self.found.setdefault(key, {}).update(json.loads(case.get("found", "{}")))
         if report.failed:
             # What a pin found out counts more than the state it left behind.
             if self.outcomes.get(key) != "failed":

@@ -1,7 +1,7 @@
 """Runs the tests in random orders, many times over, and each alone: load it with ``-p tests.proof.orders``.
 
 ``--orders`` says how many orders, and how many times over: ten, unless a machine has better things to do. With but one
-order only the first and the last case of a family run alone, for that is what takes longest.
+order only the first case of a family runs alone, for that is what takes longest.
 
 Whatever comes out otherwise than in the order of the files leaks, depends on what ran before it, or is flaky.
 """
@@ -18,7 +18,7 @@ import torch
 import torch._dynamo  # otherwise each child would import it anew, with its first optimizer
 
 from pitfalls.harness.plugin import CASE
-from tests.proof.plugin import chosen, once, pytest_pyfunc_call, tmp_path, warm
+from tests.proof.plugin import once, pytest_pyfunc_call, tmp_path, warm
 
 __all__ = ["pytest_pyfunc_call", "tmp_path"]  # a hook: it notes on which line a test goes red; and a fixture
 
@@ -104,7 +104,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     for seed in range(orders):
         _progress(f"order {seed + 1} of {orders}")
         children.start(f"random order {seed}", random.Random(seed).sample(items, len(items)))
-    lonely = items if orders > 1 else chosen(items)
+    lonely = items if orders > 1 else _firsts(items)
     for number, item in enumerate(lonely):
         _progress(f"alone: {number + 1} of {len(lonely)}")
         children.start("alone", [item])
@@ -116,6 +116,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     session.testsfailed = len(differences)
     session.testscollected = len(items)
     return True
+
+
+def _firsts(items: list[pytest.Function]) -> list[pytest.Function]:
+    firsts: dict[tuple[str, str], pytest.Function] = {}
+    for item in items:
+        case = item.stash[CASE]
+        firsts.setdefault((case.slug, case.test), item)
+    return list(firsts.values())
 
 
 def _runs_here(item: pytest.Function) -> bool:
