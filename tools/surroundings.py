@@ -58,7 +58,8 @@ class Surrounding(NamedTuple):
     arguments: tuple[str, ...] = ()
     interpreter: tuple[str, ...] = ()
     environ: dict[str, str] = {}
-    script: str = ""  #: shell commands to run first, as root in namespaces of the run's own
+    script: str = ""  #: shell commands to run first
+    unshare: str = ""  #: the namespace of its own that the run gets, which takes root
     files: dict[str, str] = {}
     folder: str = "run"
     inside: Path | None = None  #: the folder to run in, instead of a new one
@@ -76,13 +77,15 @@ SURROUNDINGS = {
     "hash seed 777": Surrounding(environ={"PYTHONHASHSEED": "777"}),
     "busy cores": Surrounding(busy=True),
     "256 open files": Surrounding(script="ulimit -n 256"),
-    "16 MB of shared memory": Surrounding(script="mount -t tmpfs -o size=16m tmpfs /dev/shm"),
-    "no network": Surrounding(script="ip link set lo up"),
+    "16 MB of shared memory": Surrounding(script="mount -t tmpfs -o size=16m tmpfs /dev/shm", unshare="--mount"),
+    "no network": Surrounding(script="ip link set lo up", unshare="--net"),
     "HOME that is not there": Surrounding(environ={"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}),
     "a locale that is not UTF-8": Surrounding(environ={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
     "a path with spaces and letters": Surrounding(folder="мой путь é"),
     "a folder that can't be written to": Surrounding(
-        script=f"mount --bind '{ROOT}' '{ROOT}' && mount -o remount,ro,bind '{ROOT}' && cd '{ROOT}'", inside=ROOT
+        script=f"mount --bind '{ROOT}' '{ROOT}' && mount -o remount,ro,bind '{ROOT}' && cd '{ROOT}'",
+        unshare="--mount",
+        inside=ROOT,
     ),
     "python -X dev": Surrounding(interpreter=("-X", "dev")),
     "python -O": Surrounding(interpreter=("-O",), refused="assert"),
@@ -132,7 +135,7 @@ def run(surrounding: Surrounding) -> tuple[int, str, dict[str, str]]:
             command += ["-p", f"no:{other}"]
         command += surrounding.arguments
         if surrounding.script:
-            own = ["unshare", "--mount", "--net"] if surrounding.script.startswith(("mount", "ip")) else []
+            own = ["unshare", surrounding.unshare] if surrounding.unshare else []
             command = [*own, "sh", "-c", f'{surrounding.script} && exec "$@"', "sh", *command]
         environ = {**os.environ, "TMPDIR": name, **surrounding.environ}
         done = subprocess.run(
