@@ -76,7 +76,7 @@ SURROUNDINGS = {
     "hash seed 1": Surrounding(environ={"PYTHONHASHSEED": "1"}),
     "hash seed 777": Surrounding(environ={"PYTHONHASHSEED": "777"}),
     "busy cores": Surrounding(busy=True),
-    "256 open files": Surrounding(script="ulimit -n 256"),
+    "512 open files": Surrounding(script="ulimit -n 512"),
     "16 MB of shared memory": Surrounding(script="mount -t tmpfs -o size=16m tmpfs /dev/shm", unshare="--mount"),
     "no network": Surrounding(script="ip link set lo up", unshare="--net"),
     "HOME that is not there": Surrounding(environ={"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}),

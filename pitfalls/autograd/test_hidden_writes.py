@@ -234,6 +234,7 @@ class TestStepInvalidatesTheOlderGraph:
     docs=[("torch.autograd.detect_anomaly", "traceback of the forward operation"), "torch.autograd.set_detect_anomaly"],
     symptom="the in-place error points at backward() and does not say which line wrote to the tensor",
     error="is at version 2; expected version 0 instead",
+    changed={"2.13": "the message names the operation (Exp), no longer the node of the graph (ExpBackward0)"},
 )
 class TestInplaceErrorNamesTheVictim:
     """The in-place error is raised at ``backward()`` and says how often a tensor was written to, not by which line.

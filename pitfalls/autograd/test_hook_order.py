@@ -209,6 +209,7 @@ class TestPostAccumulateHookIsForLeaves:
         "notes/autograd#special-hooks",
     ],
     symptom="a hook over several tensors is called with None among its gradients",
+    changed={"2.3": "register_multi_grad_hook takes mode='any'"},
     priority=3,
 )
 class TestMultiGradHookWaitsForTheLast:

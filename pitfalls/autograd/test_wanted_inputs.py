@@ -11,6 +11,7 @@ from pitfalls import before, observe, pitfall, since
     docs=["torch.autograd.grad", ("torch.autograd.grad", "specifying inputs that were not used")],
     symptom="One of the differentiated Tensors appears to not have been used in the graph",
     error="appears to not have been used in the graph",
+    changed={"2.10": "the zeros of materialize_grads=True no longer require grad"},
     priority=2,
 )
 class TestUnusedInputIsAnError:

@@ -105,6 +105,10 @@ class TestExceptionKeepsTheTensorsOfItsFrames:
     "activations-are-saved-for-backward",
     docs=[("torch.utils.checkpoint.checkpoint", "tensors computed during the forward pass are kept"), "checkpoint"],
     symptom="training takes several times the memory of inference, and more with each layer",
+    changed={
+        "2.1": "saved-tensor hooks see the inputs of a checkpoint that is not reentrant, and an empty tensor",
+        "2.12": "saved-tensor hooks no longer see an empty tensor in a checkpoint that is not reentrant",
+    },
 )
 class TestActivationsAreSavedForBackward:
     """Forward keeps what each operation needs for its derivative until backward is through.

@@ -59,7 +59,14 @@ class TestReentrantCheckpointNeedsAnInputWithGrad:
     ],
     symptom="a warning that use_reentrant should be passed, and that an exception is to come",
     error="the use_reentrant parameter should be passed explicitly",
-    changed={"2.1": "checkpoint without use_reentrant warns"},
+    changed={
+        "2.1": "checkpoint without use_reentrant warns",
+        "2.2": "checkpoint_sequential warns as well",
+        "2.3": "the warning announces an exception for 2.4",
+        "2.5": "the warning announces the exception for 2.5",
+        "2.9": "the warning announces the exception for 2.9",
+        "2.15": "the warning announces the exception for some release to come",
+    },
     contradicts={"torch.utils.checkpoint.checkpoint": "leaving use_reentrant out is going to raise"},
 )
 class TestUseReentrantShouldBePassed:

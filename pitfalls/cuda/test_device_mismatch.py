@@ -191,6 +191,7 @@ class TestIndicesMayBeOnTheCpu:
     docs=["torch.set_default_device", "torch.utils.data.DataLoader", "torch.Generator"],
     symptom="DataLoader fails after torch.set_default_device: Expected a 'cuda' device type for generator",
     error="Expected a 'cuda' device type for generator but found 'cpu'",
+    changed={"2.4": "item() of a meta tensor raises RuntimeError; it had been NotImplementedError"},
 )
 class TestDefaultDeviceBreaksShuffling:
     """Samplers make their random numbers on the default device, with a generator that is on the CPU: they clash.

@@ -15,6 +15,7 @@ from pitfalls import observe, pitfall
     docs=[("torch.utils.data.IterDataPipe", "will invalidate the first one")],
     symptom="RuntimeError: This iterator has been invalidated because another iterator has been created",
     error="This iterator has been invalidated because another iterator has been created",
+    changed={"2.10": "torch.utils.data.datapipes.iter.grouping no longer has SHARDING_PRIORITIES"},
     priority=3,
 )
 class TestDataPipeHasOneIterator:

@@ -204,6 +204,9 @@ def loss_of(on_mesh, mesh, places):
     docs=["distributed.tensor.parallel"],
     symptom="loss_parallel() refuses a mesh with data and tensor parallelism, for the mean at least",
     error="only supported on one-dimensional DeviceMesh | only supports input on one-dimensional DeviceMesh",
+    changed={
+        "2.13": "NotImplementedError is raised, and for the mean alone; it had been ValueError, for sum and none too",
+    },
     priority=3,
 )
 class TestLossParallelWantsOneDimension:

@@ -99,6 +99,7 @@ def exchange(store, prefix):
     "elastic-synchronize-gives-old-data",
     docs=["torch.distributed.elastic.utils.store.synchronize"],
     symptom="the second exchange gives what a worker sent in the first one",
+    changed={"2.2": "what comes too late raises DistStoreError, which is a RuntimeError too"},
     priority=3,
 )
 class TestElasticSynchronizeGivesOldData:

@@ -94,6 +94,7 @@ class TestProcessGroupIsInitializedOnce:
     docs=["torch.distributed.init_process_group", "torch.distributed.is_initialized"],
     symptom="init_process_group hangs for half an hour, and then ends with a timeout",
     error="wait timeout after | Timed out after waiting for keys",
+    changed={"2.2": "DistStoreError is raised, which is a RuntimeError too"},
     priority=2,
 )
 class TestInitWaitsForEveryRank:

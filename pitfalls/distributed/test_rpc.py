@@ -5,6 +5,7 @@ import operator
 import pickle
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,21 @@ pytestmark = pytest.mark.skipif(not rpc.is_available(), reason="this torch has n
 
 
 @pytest.fixture
-def worker(monkeypatch):
+def descriptors():
+    """Room for the descriptors that RPC opens: where there is too little it ends the process, or waits for ever."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = sum(1 for _ in Path("/dev/fd").iterdir()) + 300
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"RPC opens some 200 descriptors, and this process may have only {hard}")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def worker(monkeypatch, descriptors):
     """The name of the only worker, this process."""
     hook = sys.excepthook
     monkeypatch.setenv("MASTER_ADDR", "localhost")

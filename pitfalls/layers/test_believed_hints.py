@@ -33,6 +33,7 @@ def transformer(device):
     "transformer-stacks-believe-their-hint",
     docs=["torch.nn.TransformerEncoder.forward", "torch.nn.TransformerDecoder.forward"],
     symptom="my mask has no effect: the result of the encoder is as if it were causal",
+    changed={"2.1": "TransformerDecoder takes tgt_is_causal"},
     priority=3,
 )
 class TestTransformerStacksBelieveTheirHint:

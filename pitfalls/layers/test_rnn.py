@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pitfalls import before, pitfall, since
+from pitfalls import before, on, pitfall, since
 
 LAYERS = [nn.RNN, nn.GRU, nn.LSTM]
 
@@ -197,18 +197,38 @@ class TestTwoDimensionsAreOneSequence:
     docs=[("torch.nn.LSTM", "number of expected features in the input"), "torch.nn.RNN", "torch.nn.GRU"],
     symptom="RuntimeError: input.size(-1) must be equal to input_size. Expected 1, got 5",
     error="input.size(-1) must be equal to input_size",
+    changed={
+        "2.1": "LSTM on the CPU takes an input with too many features and computes nonsense; it had raised",
+        "2.3": "LSTM raises again",
+    },
 )
 class TestRecurrentInputSizeIsTheLastDimension:
     """``input_size`` is how many features a step has, the last dimension; the length of a sequence is given nowhere.
 
-    A series of numbers has one feature a step, and needs a last dimension of size one.
+    A series of numbers has one feature a step, and needs a last dimension of size one. In torch 2.1 and 2.2 an ``LSTM``
+    on the CPU did not check it, and multiplied with whatever the memory behind its weights held.
     """
 
-    @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, pytest.param(nn.LSTM, marks=since("2.3"))])
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            nn.RNN,
+            nn.GRU,
+            pytest.param(nn.LSTM, marks=before("2.1"), id="LSTM before 2.1"),
+            pytest.param(nn.LSTM, marks=since("2.3"), id="LSTM"),
+        ],
+    )
     def test_trap_a_batch_of_series_has_no_features(self, device, seeded, layer):
         rnn = layer(1, 4, batch_first=True, device=device)
         with pytest.raises(RuntimeError, match=r"input.size\(-1\) must be equal to input_size. Expected 1, got 5"):
             rnn(torch.ones(2, 5, device=device))
+
+    @since("2.1")
+    @before("2.3")
+    @on("cpu")
+    def test_trap_lstm_computed_something(self, device, seeded):
+        output, _ = nn.LSTM(1, 4, batch_first=True, device=device)(torch.ones(2, 5, device=device))
+        assert output.shape == (2, 4)
 
     @pytest.mark.parametrize("layer", LAYERS, ids=["RNN", "GRU", "LSTM"])
     def test_fix_unsqueeze(self, device, seeded, layer):

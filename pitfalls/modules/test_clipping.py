@@ -53,6 +53,7 @@ class TestClipGradNormIsInPlace:
     "clip-grad-norm-only-scales-down",
     docs=["torch.nn.utils.clip_grad_norm_", "torch.nn.utils.clip_grad_value_"],
     symptom="clipping does nothing for small gradients; clip_grad_value_ changes the direction of the gradient",
+    changed={"2.6": "torch.nn.utils.get_total_norm and clip_grads_with_norm_ came"},
 )
 class TestClipGradNormOnlyScalesDown:
     """``max_norm`` is a limit, not a target: gradients whose norm is below it stay as they are.

@@ -193,6 +193,7 @@ def conversion_flags():
     "conversion-may-replace-parameters",
     docs=["torch.__future__.set_overwrite_module_params_on_conversion", "torch.nn.Module.to_empty", "meta"],
     symptom="an optimizer made before model.to_empty(...) or model.to('meta') trains nothing",
+    changed={"2.3": "torch.__future__.set_swap_module_params_on_conversion came"},
     priority=3,
 )
 class TestConversionMayReplaceParameters:

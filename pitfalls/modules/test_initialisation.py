@@ -116,6 +116,7 @@ class TestInitNeedsTwoDimensions:
     "trunc-normal-bounds-are-absolute",
     docs=[("torch.nn.init.trunc_normal_", "the minimum cutoff value"), "nn.init"],
     symptom="trunc_normal_(w, std=0.02) has values beyond two standard deviations",
+    changed={"2.12": "trunc_normal_ draws other numbers for the same seed"},
     priority=3,
 )
 class TestTruncNormalBoundsAreAbsolute:

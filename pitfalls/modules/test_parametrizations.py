@@ -138,6 +138,7 @@ class TestParametrizationRenamesTheParameter:
     "parametrization-adds-parameters",
     docs=[("torch.nn.utils.parametrize.register_parametrization", "If a parametrization depends on several inputs")],
     symptom="a weight-normalised layer does not train: the optimizer was made before",
+    changed={"2.1": "torch.nn.utils.parametrizations.weight_norm came"},
 )
 class TestParametrizationAddsParameters:
     """A parametrization of several inputs has new parameters, which an optimizer made before does not know.

@@ -133,6 +133,7 @@ class TestSkipInitLeavesParametersUninitialised:
     error="uninitialized parameter",
     changed={"2.4": "making a lazy module no longer warns"},
 )
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning")
 class TestLazyModuleHasNoWeightsYet:
     """The parameters of a lazy module have neither shape nor values until its first call, which looks at the input.
 
@@ -147,7 +148,6 @@ class TestLazyModuleHasNoWeightsYet:
         with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter"):
             net.weight.numel()
 
-    @since("2.4")
     @pytest.mark.parametrize(
         "use",
         [
@@ -161,26 +161,22 @@ class TestLazyModuleHasNoWeightsYet:
         with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter"):
             use(net.weight)
 
-    @since("2.4")
     def test_trap_they_have_no_shape(self, device):
         net = nn.LazyLinear(2, device=device)
         with pytest.raises(RuntimeError, match="Can't access the shape of an uninitialized parameter or buffer"):
             net.weight.shape
 
-    @since("2.4")
     def test_trap_the_first_input_fixes_the_sizes(self, device, seeded):
         net = nn.LazyLinear(2, device=device)
         net(torch.ones(5, 3, device=device))
         with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
             net(torch.ones(5, 4, device=device))
 
-    @since("2.4")
     def test_trap_the_first_call_changes_the_class(self, device, seeded):
         net = nn.LazyLinear(2, device=device)
         net(torch.ones(5, 3, device=device))
         assert type(net) is nn.Linear
 
-    @since("2.4")
     def test_fix_run_one_batch_first(self, device, seeded):
         net = nn.LazyLinear(2, device=device)
         net(torch.ones(5, 3, device=device))

@@ -35,6 +35,7 @@ def compiler():
     ],
     symptom="Missing key(s): conv1.weight, Unexpected key(s): module.conv1.weight (or _orig_mod.conv1.weight)",
     error='Unexpected key(s) in state_dict: "module.',
+    changed={"2.1": "torch.compile runs on Python 3.11"},
     priority=1,
 )
 class TestWrappedModelPrefixesItsKeys:

@@ -23,6 +23,7 @@ SOFTSHRINK = [
     docs=["torch.nn.Softshrink", "torch.nn.functional.softshrink", "notes/numerical_accuracy"],
     symptom="softshrink of a bfloat16 tensor gives tiny values instead of zeros, or after an upgrade the reverse",
     changed={
+        "2.1": "softshrink runs in float16 on the CPU, and threshold there no longer rounds its bound to bfloat16",
         "2.6": "a negative input that is shrunk to nothing becomes -0.0 on the CPU",
         "2.14": "on the CPU lambd is rounded to the dtype of the input, as it was on CUDA",
     },

@@ -157,7 +157,10 @@ UNSUITABLE = [
     ],
     symptom="UserWarning: enable_nested_tensor is True, but self.use_nested_tensor is False",
     error="enable_nested_tensor is True, but self.use_nested_tensor is False",
-    changed={"2.1": "TransformerEncoder, and Transformer with it, warns when it is built; it had said nothing"},
+    changed={
+        "2.1": "TransformerEncoder, and Transformer with it, warns when it is built; it had said nothing",
+        "2.3": "layers without a bias are among what prevents it",
+    },
 )
 class TestEncoderCannotUseNestedTensors:
     """By default a ``TransformerEncoder`` is to skip padding in eval mode, and most settings of its layers prevent it.

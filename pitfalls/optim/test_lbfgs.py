@@ -141,6 +141,7 @@ class TestLbfgsWarnsOfTheLossItAskedFor:
     docs=[("torch.optim.LBFGS", "support per-parameter options and parameter groups"), "optim"],
     symptom="ValueError: LBFGS doesn't support per-parameter options (parameter groups)",
     error="LBFGS doesn't support per-parameter options (parameter groups)",
+    changed={"2.10": "the AssertionError says how many groups there are"},
 )
 class TestLbfgsHasOneParameterGroup:
     """``LBFGS`` refuses a second parameter group when it is built, yet ``add_param_group`` adds one and fails later.

@@ -25,6 +25,12 @@ def saved(content, **how):
     docs=["torch.load", "notes/serialization#serialized-file-format-for-torch-save"],
     symptom="PytorchStreamReader failed reading zip archive; invalid load key, '<'; Ran out of input",
     error="PytorchStreamReader failed reading zip archive: failed finding central directory",
+    changed={
+        "2.4": "the message of weights_only=True proposes to file an issue",
+        "2.5": "the message of weights_only=True is laid out otherwise",
+        "2.6": "the message of weights_only says that its default has changed",
+        "2.9": "the message of weights_only is laid out otherwise",
+    },
 )
 class TestBrokenCheckpointsFailByTheirContents:
     """A cut-off file, a saved web page and an empty file each make ``torch.load`` fail in a way of their own.
@@ -126,6 +132,7 @@ class TestFileObjectIsReadFromWhereItStands:
     docs=[("torch.save", "load files in the old format"), "torch.load"],
     symptom="the checkpoint is no zip archive, and mmap=True refuses it",
     error="mmap can only be used with files saved with",
+    changed={"2.1": "torch.load takes mmap=True, which it refuses for this format"},
     priority=3,
 )
 class TestOldFormatStillLoads:

@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from pitfalls import observe, on, pitfall, since
+from pitfalls import before, observe, on, pitfall, since
 
 pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # torch 2.0 warns of its own loading
 
@@ -69,6 +69,10 @@ class TestLoadPutsTensorsBackOnTheirDevice:
     docs=[("torch.load", "The builtin location tags are"), "torch.load"],
     symptom="map_location has no effect, or: don't know how to restore data location",
     error="don't know how to restore data location",
+    changed={
+        "2.1": "a tag that torch doesn't know raises AssertionError, about HPU; it had been RuntimeError",
+        "2.2": "a tag that torch doesn't know raises RuntimeError again",
+    },
 )
 class TestMapLocationTakesDeviceTags:
     """A dictionary as ``map_location`` renames the tags in the file; what it doesn't name goes back where it was.
@@ -101,9 +105,17 @@ class TestMapLocationTakesDeviceTags:
         file = saved(torch.ones(2, device=device))
         assert torch.load(file, map_location=lambda *_: None, weights_only=True).device.type == device.type
 
-    @since("2.3")
-    def test_trap_an_unknown_tag_is_refused(self, device):
+    @pytest.mark.parametrize(
+        "tag", [pytest.param("gpu", marks=since("2.2")), pytest.param("gpu", marks=before("2.1"), id="gpu before 2.1")]
+    )
+    def test_trap_an_unknown_tag_is_refused(self, device, tag):
         with pytest.raises(RuntimeError, match="don't know how to restore data location"):
+            torch.load(saved(torch.ones(2, device=device)), map_location=tag, weights_only=False)
+
+    @since("2.1")
+    @before("2.2")
+    def test_trap_an_unknown_tag_was_taken_for_hpu(self, device):
+        with pytest.raises(AssertionError, match="HPU device module is not loaded"):
             torch.load(saved(torch.ones(2, device=device)), map_location="gpu", weights_only=False)
 
     def test_fix_one_device_for_everything(self, device):

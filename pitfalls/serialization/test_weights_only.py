@@ -45,6 +45,7 @@ def saved(content, **how):
     error="Weights only load failed. This file can still be loaded, to do so you have two options",
     changed={
         "2.4": "without weights_only=, torch.load warns that its default will change",
+        "2.5": "the message of weights_only=True says to trust the source first",
         "2.6": "weights_only defaults to True: whatever is no tensor or plain container raises UnpicklingError",
     },
     priority=1,

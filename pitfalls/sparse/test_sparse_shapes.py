@@ -114,6 +114,9 @@ class TestSampledAddmmWantsCsr:
     docs=[("torch.sparse_coo_tensor", "and indices tensor(s) must match"), "torch.sparse_bsc_tensor"],
     symptom="RuntimeError: backend of indices (CPU) must match backend of values (CUDA)",
     error="must match backend of values",
+    changed={
+        "2.3": "CSR and CSC tensors say which parts are on another device; they had refused the meta device as such",
+    },
     priority=3,
 )
 class TestSparsePartsNeedOneDevice:
