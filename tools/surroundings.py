@@ -3,8 +3,8 @@
     python tools/surroundings.py                         # every surrounding once: an hour on two cores
     python tools/surroundings.py --times 5 "hash seed"   # those that are called so, in five fresh processes each
 
-Some surroundings need root on Linux (a network of its own, a small /dev/shm), some a plugin of pytest that others have
-installed; where that is lacking, the line says so. The table is Markdown.
+Some surroundings need root on Linux (a network of its own, a small /dev/shm), some a locale (``localedef -i tr_TR -f
+UTF-8 tr_TR.UTF-8``), some a plugin of pytest; where a plugin is lacking, the line says so. The table is Markdown.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ SURROUNDINGS = {
     "16 MB of shared memory": Surrounding(script="mount -t tmpfs -o size=16m tmpfs /dev/shm", unshare="--mount"),
     "no network": Surrounding(script="ip link set lo up", unshare="--net"),
     "HOME that is not there": Surrounding(environ={"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}),
-    "a locale that is not UTF-8": Surrounding(environ={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
+    "Turkish": Surrounding(environ={"LC_ALL": "tr_TR.UTF-8"}),
+    "German in Latin-1": Surrounding(environ={"LC_ALL": "de_DE.ISO-8859-1"}),
     "a path with spaces and letters": Surrounding(folder="мой путь é"),
     "a folder that can't be written to": Surrounding(
         script=f"mount --bind '{ROOT}' '{ROOT}' && mount -o remount,ro,bind '{ROOT}' && cd '{ROOT}'",
