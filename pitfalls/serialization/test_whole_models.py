@@ -98,7 +98,7 @@ class TestPickledModelRunsTheCodeOfToday:
     "model-with-a-lambda-cannot-be-saved",
     docs=["torch.save", "notes/serialization"],
     symptom="AttributeError: Can't pickle local object, or PicklingError, as torch.save is given the model",
-    error="pickle local object",
+    error="pickle local object | Can't get local object",
 )
 class TestModelWithALambdaCannotBeSaved:
     """A model that holds a lambda or a local class can't be saved whole: pickle finds no name for them.
@@ -110,14 +110,14 @@ class TestModelWithALambdaCannotBeSaved:
     def test_trap_a_lambda_as_an_attribute(self, seeded):
         net = nn.Linear(1, 1)
         net.activation = lambda x: x.relu()
-        with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
+        with pytest.raises((AttributeError, pickle.PicklingError), match="<locals>"):
             torch.save(net, io.BytesIO())
 
     def test_trap_a_class_defined_in_a_function(self, seeded):
         class Net(nn.Linear):
             pass
 
-        with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
+        with pytest.raises((AttributeError, pickle.PicklingError), match="<locals>"):
             torch.save(Net(1, 1), io.BytesIO())
 
     def test_fix_its_state_dict_can(self, seeded):
