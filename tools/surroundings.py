@@ -89,7 +89,7 @@ SURROUNDINGS = {
         inside=ROOT,
     ),
     "python -X dev": Surrounding(interpreter=("-X", "dev")),
-    "python -O": Surrounding(interpreter=("-O",), refused="assert"),
+    "python -O": Surrounding(interpreter=("-O",), refused="takes assertions away"),
     "warnings as errors": Surrounding(("-W", "error")),
     "strict settings": Surrounding(files={"pytest.ini": STRICT}),
     "import mode importlib": Surrounding(("--import-mode=importlib",)),
